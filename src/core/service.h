@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The whole joint between the process family (core) and what it serves (http). Core forks, signals and swaps
+// configurations; a Service builds a site, serves it and drains. main.cc hands one to the other.
+//
+// Life in a worker: start() once, then commit() for every generation, then drain(). build() is pure and may run on
+// the helper thread, in the loader and in the manager; everything else runs on the loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/deadline.h"
+#include "core/loop.h"
+#include "core/source.h"
+
+namespace goma::core {
+
+class Problems;   // core/problem.h
+class Slab;       // core/slab.h
+class Metrics;    // core/metric.h
+class Helper;     // core/helper.h
+
+// A built configuration as core sees it: something to hand back and to free.
+class Built {
+ public:
+  virtual ~Built() = default;
+};
+
+// What the master must do for a configuration; made from a site by the loader.
+struct Plan {
+  struct Address {
+    std::string text;   // as written: "127.0.0.1:8080", "[::]:80", "unix:web.sock"; the identity of the listener over reloads
+    std::string place;  // "goma.yml:5:16 (gateway.entryPoints.web.address)", for messages
+  };
+  std::vector<Address> addresses;
+  std::string log_level = "error";   // trace debug info warn error off
+  std::string log_format = "text";   // text json
+  std::string log_file;              // "" = standard output and error
+  int log_max_size_mb = 100;
+  int log_max_backups = 3;
+  int log_max_age_days = 7;
+  std::vector<std::string> watch;    // directories whose changes mean reload
+  uint64_t routes = 0;
+  uint64_t middlewares = 0;
+  std::string summary;               // what `goma -T` prints: the effective configuration
+};
+
+// A listening socket handed to a worker. The worker owns its copy of the descriptor and closes it when it drains or
+// when a later commit no longer lists the address.
+struct Listening {
+  std::string text;  // Plan::Address::text
+  int fd = -1;
+};
+
+// What a worker (or the manager) gives the service it runs. Lives as long as the process.
+struct Context {
+  Loop* loop = nullptr;
+  DeadlineWheel* wheel = nullptr;
+  Slab* slab = nullptr;
+  Metrics* metrics = nullptr;  // this process's stripe
+  Helper* helper = nullptr;
+  int slot = 0;                // worker number; -1 in the manager
+  std::string prefix;          // where relative paths start
+};
+
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // Reads the configuration at `path` through the source. Null when problems has errors. Pure: no descriptors, no
+  // shared state; safe on any thread.
+  virtual std::unique_ptr<Built> build(Source& source, const std::string& path, Problems& problems) const = 0;
+  virtual Plan plan(const Built& built) const = 0;
+
+  virtual void start(Context& context) = 0;
+  // New exchanges use this site from now on. `listening` is the complete list of sockets to accept on; sockets that
+  // are already open under the same text and position are kept, others are closed.
+  virtual void commit(std::unique_ptr<Built> built, uint64_t generation, std::vector<Listening> listening) = 0;
+  // Stops accepting, finishes exchanges, asks long ones to leave after grace_ms (0 = at once), then calls done once.
+  virtual void drain(int64_t grace_ms, std::function<void()> done) = 0;
+  // The log file was moved: open it again.
+  virtual void reopen_logs() = 0;
+  // One line about what the worker does right now (last request line), for the master's crash report. Kept in
+  // memory shared with the master: must point into the slab or be copied there by the caller every turn it changes.
+  virtual std::string status() const = 0;
+};
+
+}  // namespace goma::core

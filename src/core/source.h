@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where a configuration comes from. Everything that building a site reads - files, directories, environment - goes
+// through a Source, so that the loader can record it once (DiskSource) and every worker can replay exactly that
+// (BundleSource) without touching the disk and without the master's privileges.
+//
+// A bundle is a sealed memfd: what was asked, and what the answer was, failures included.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+
+namespace goma::core {
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  // The whole content of a file, at most 64 MiB; valid as long as the source. Relative paths are relative to the
+  // instance's prefix. Errors: not_found, refused, invalid (too large, not a regular file).
+  virtual Result<std::string_view> read(const std::string& path) = 0;
+  // Paths of the regular files below a directory, recursively, in lexical order; names starting with '.' are skipped.
+  virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;
+  // The value of an environment variable; nothing when it is not set.
+  virtual std::optional<std::string_view> env(const std::string& name) = 0;
+};
+
+// Reads the machine and remembers every question and answer.
+class DiskSource : public Source {
+ public:
+  // Relative paths start at prefix ("" = the working directory).
+  explicit DiskSource(std::string prefix);
+  Result<std::string_view> read(const std::string& path) override;
+  Result<std::vector<std::string>> list(const std::string& directory) override;
+  std::optional<std::string_view> env(const std::string& name) override;
+
+  // Writes everything recorded so far into a new sealed memfd; the caller owns the descriptor.
+  Result<int> seal() const;
+
+ private:
+  struct Answer {
+    bool ok = false;
+    std::string content;  // file: its bytes; directory: paths separated by NUL; env: the value
+    Error error;
+  };
+  const Answer& ask_file(const std::string& path);
+
+  std::string prefix_;
+  std::map<std::string, Answer> files_;
+  std::map<std::string, Answer> directories_;
+  std::map<std::string, Answer> environment_;
+};
+
+// Answers from a bundle. What was not recorded is not_found.
+class BundleSource : public Source {
+ public:
+  // Maps the memfd; does not take the descriptor.
+  static Result<std::unique_ptr<BundleSource>> open(int fd);
+  ~BundleSource() override;
+  Result<std::string_view> read(const std::string& path) override;
+  Result<std::vector<std::string>> list(const std::string& directory) override;
+  std::optional<std::string_view> env(const std::string& name) override;
+
+ private:
+  struct Entry {
+    bool ok = false;
+    std::string_view content;
+    Error error;
+  };
+  BundleSource() = default;
+  const char* map_ = nullptr;
+  size_t size_ = 0;
+  std::map<std::string, Entry, std::less<>> files_, directories_, environment_;
+};
+
+}  // namespace goma::core
