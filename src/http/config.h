@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Goma's configuration as plain structs. The member initialisers are the defaults, the tables in config_tables.cc
+// name the keys, and config_load.cc reads, merges and checks. Times are whole seconds unless the type is Duration.
+//
+// The invariant: a Config that load_config returned is complete and consistent - every middleware a route names
+// exists, every name is unique, every target is a URL - so building a site from it looks nothing up in vain.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/describe.h"
+#include "core/problem.h"
+#include "core/schema.h"
+#include "core/source.h"
+#include "core/yaml.h"
+
+namespace goma::http {
+
+struct EntryPointConf {
+  core::PlacedText address{"[::]:8080", {}};  // IP:port, :port or unix:path
+};
+
+struct EntryPointsConf {
+  EntryPointConf web;
+};
+
+struct TimeoutsConf {
+  int read = 60;    // a request's arrival, first to last byte; 0 = none
+  int write = 60;   // without progress while a response is written; 0 = none
+  int idle = 60;    // a kept-alive connection between requests; 0 = none
+  int header = 10;  // a request's head
+  int body = 60;    // without progress while a request body arrives; used when read is 0 too
+  int drain = 30;   // grace for long exchanges on a graceful stop
+};
+
+struct LogConf {
+  std::string level = "error";   // trace debug info warn error off
+  std::string format = "text";   // text json
+  std::string file_path;         // "" = standard output
+  int max_age_days = 7;
+  int max_backups = 3;
+  int max_size_mb = 100;
+  std::string access = "auto";   // auto on off; auto = when the level is info or lower
+  std::string access_format = "goma";  // goma combined
+};
+
+struct DnsCacheConf {
+  int ttl = 300;
+  bool clear_on_reload = false;
+  std::vector<core::PlacedText> resolver;  // ip[:port]
+};
+
+struct TransportConf {
+  bool insecure_skip_verify = false;
+  bool disable_compression = false;
+  int max_idle_conns = 512;
+  int max_idle_conns_per_host = 256;
+  int max_conns_per_host = 256;
+  int tls_handshake_timeout = 0;
+  int response_header_timeout = 0;
+  int idle_conn_timeout = 90;
+  bool force_attempt_http2 = true;
+};
+
+struct PassiveHealthConf {
+  bool enabled = true;
+  int max_fails = 2;
+  core::Duration eject_for = core::Duration::from_seconds(10);
+};
+
+struct NetworkingConf {
+  DnsCacheConf dns_cache;
+  TransportConf transport;
+  PassiveHealthConf passive_health_check;
+  int max_connections = 0;          // client connections per worker; 0 = from the descriptor limit
+  int min_rate = 240;               // bytes per second a client must keep; 0 = none
+  int max_header_bytes = 65536;     // of a request head, line included
+  int max_headers = 100;
+  int max_request_line = 16384;
+  int queue = 1024;                 // requests waiting for a connection, per backend
+  int queue_timeout = 5;
+  int connect_timeout = 5;
+  int retries = 1;
+};
+
+struct ProxyConf {
+  bool enabled = false;
+  std::vector<core::PlacedText> trusted_proxies;  // IP or CIDR
+  std::vector<std::string> ip_headers{"X-Forwarded-For", "X-Real-IP"};
+};
+
+struct MonitoringMiddlewareConf {
+  std::vector<core::PlacedText> metrics;
+  std::vector<core::PlacedText> route_health_check;
+};
+
+struct MonitoringConf {
+  bool enable_metrics = false;
+  std::string metrics_path = "/metrics";
+  core::PlacedText host;
+  core::Duration visitor_ttl = core::Duration::from_seconds(300);
+  bool enable_readiness = true;
+  bool enable_liveness = true;
+  bool enable_route_health_check = false;
+  bool include_route_health_errors = false;
+  MonitoringMiddlewareConf middleware;
+};
+
+struct ExtraConfigConf {
+  core::PlacedText directory;  // empty = none
+  bool watch = false;
+};
+
+struct DefaultsConf {
+  std::vector<core::PlacedText> middlewares;
+};
+
+struct BackendConf {
+  core::PlacedText endpoint;
+  int weight = 0;
+  core::Place place;
+};
+
+struct RouteSecurityConf {
+  bool forward_host_headers = true;
+};
+
+struct RouteConf {
+  core::PlacedText name;
+  core::PlacedText path;
+  std::vector<core::PlacedText> hosts;    // blank items dropped
+  std::vector<core::PlacedText> methods;  // empty = all
+  std::string rewrite;
+  core::PlacedText target;                // ignored when backends is not empty
+  std::vector<BackendConf> backends;
+  int priority = 0;
+  bool enabled = true;
+  RouteSecurityConf security;
+  std::vector<core::PlacedText> middlewares;  // gateway defaults already in front
+  bool disable_metrics = false;
+  core::Place place;                      // of the route's mapping
+  const core::yaml::Node* node = nullptr;
+};
+
+struct MiddlewareConf {
+  core::PlacedText name;
+  core::PlacedText type;
+  std::vector<core::PlacedText> paths;
+  const core::yaml::Node* rule = nullptr;  // null when absent; owned by the Config
+  core::Place place;
+  const core::yaml::Node* node = nullptr;
+};
+
+struct GatewayConf {
+  EntryPointsConf entry_points;
+  TimeoutsConf timeouts;
+  LogConf log;
+  NetworkingConf networking;
+  ProxyConf proxy;
+  MonitoringConf monitoring;
+  ExtraConfigConf extra_config;
+  DefaultsConf defaults;
+  bool strict_slash = true;
+  bool debug = false;
+  std::vector<RouteConf> routes;  // main file first, then extraConfig files in lexical order
+  // Old spellings; folded into the sections above by load_config.
+  std::optional<int> read_timeout, write_timeout, idle_timeout;
+  std::optional<bool> enable_metrics;
+  const core::yaml::Node* node = nullptr;
+};
+
+struct Config {
+  std::string version;
+  GatewayConf gateway;
+  std::vector<MiddlewareConf> middlewares;
+  const core::yaml::Node* node = nullptr;
+
+  std::string path;                          // the main file, as it was asked for
+  std::vector<std::unique_ptr<core::yaml::Document>> documents;  // what `rule` and `node` point into
+  std::map<std::string, std::string> environment;  // "gateway.log.level" -> "GOMA_LOG_LEVEL": variables that won
+
+  // The middleware of that name, or null.
+  const MiddlewareConf* find_middleware(std::string_view name) const;
+};
+
+// Reads the main file and extraConfig, merges, applies the environment, and checks everything that needs no module.
+// Null when problems has errors.
+std::unique_ptr<Config> load_config(core::Source& source, const std::string& path, core::Problems& problems);
+
+// Every middleware's type must be one of `implemented`; types that Goma knows are [not-implemented], others
+// [unknown-type] with a suggestion.
+void check_types(const Config& config, std::span<const std::string_view> implemented, core::Problems& problems);
+
+// Reads a middleware's rule with its module's table (liberal: keys of any case). An absent rule is an empty one.
+// False when it has errors.
+bool read_rule(const MiddlewareConf& middleware, std::span<const core::Field> fields, void* into, core::Problems& problems);
+
+// The merged configuration with defaults filled in, secrets masked, and the origin of every value (`goma -T`).
+std::string effective_yaml(const Config& config, std::span<const core::RuleSection> rules = {});
+
+// The starter file that `goma config init` writes: loads and serves as it is.
+std::string config_init_text();
+
+// The tables of the whole file, for core/describe; module rule tables are appended by the caller.
+core::DescribeInput describe_input();
+
+}  // namespace goma::http
