@@ -19,8 +19,9 @@ namespace goma::core {
 
 // The rule table of a kind of middleware, as the documents need it.
 struct RuleSection {
-  std::vector<std::string_view> types;  // accepted `type` spellings, preferred one first
-  const Section* section = nullptr;
+  std::span<const std::string_view> types;  // accepted `type` spellings, preferred one first
+  std::string_view doc;                     // one line
+  std::span<const Field> fields;
 };
 
 struct DescribeInput {

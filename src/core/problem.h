@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,7 +65,7 @@ class Problems {
   // Every warning becomes an error (--strict).
   void make_strict();
 
-  // The findings as text, at most 50, an empty line between them and no summary; empty when there are none.
+  // The findings as text, at most 50, and how many more there are; no summary; empty when there are none.
   std::string render() const;
   // The findings as one JSON array of {file, line, column, end, severity, code, message, suggestion}.
   std::string render_json() const;
@@ -73,11 +74,13 @@ class Problems {
 
   static constexpr size_t shown_at_most = 50;
 
+  static constexpr size_t kept_at_most = 1000;  // more are only counted
+
  private:
   struct File {
     std::string_view text;
     size_t order = 0;
-    std::vector<size_t> lines;       // offset of each line
+    std::vector<size_t> lines;        // offset of each line; filled when the first finding names the file
     std::map<int, std::string> kept;  // copies of the lines that findings name
   };
   struct Range {
@@ -85,13 +88,14 @@ class Problems {
     int end;
   };
   void keep_line(const Place& place);
+  void sort() const;
   void render_one(const Problem& problem, std::string& out) const;
   void render_line(const Place& place, char first, char rest, const std::string& label, std::string& out) const;
-  std::string masked(const std::string& file, int line, const std::string& text, Place& place) const;
-  void sort() const;
+  std::u32string masked(const Place& place, std::u32string line, Range& token) const;
 
   std::map<std::string, File, std::less<>> files_;
   std::map<std::pair<std::string, int>, std::vector<Range>> hidden_;
+  std::set<std::string> seen_;  // one finding per place and text
   mutable std::vector<Problem> list_;
   mutable bool sorted_ = true;
   size_t errors_ = 0;

@@ -75,7 +75,6 @@ struct Section {
   std::string_view doc;
   std::span<const Field> fields;
   std::string_view singular;      // list items are told as: route "api"
-  const void* (*defaults)() = nullptr;                          // a default-made struct
   void (*remember)(void* conf, const yaml::Node& node) = nullptr;  // fills place and node
 };
 
@@ -107,6 +106,7 @@ struct Field {
   std::string_view environment;        // a variable that wins over the file
   std::string_view example;            // for messages and documents
   const Section* section = nullptr;
+  const void* (*defaults)() = nullptr;                      // a default-made struct
   void* (*member)(void* conf) = nullptr;
   void (*clear)(void* member) = nullptr;                    // lists and maps: forget the default
   void (*put)(void* member, const Value& value) = nullptr;  // assigns, or appends to lists and maps
@@ -180,6 +180,13 @@ template <auto Member>
 void* member_of(void* conf) {
   using Struct = typename MemberOf<decltype(Member)>::Struct;
   return &(static_cast<Struct*>(conf)->*Member);
+}
+
+// The struct as its member initialisers make it.
+template <class S>
+const void* default_of() {
+  static const S made{};
+  return &made;
 }
 
 template <class T>
@@ -286,6 +293,7 @@ constexpr Field field(std::string_view name, std::string_view doc, Options... op
   f.name = name;
   f.doc = doc;
   f.member = store::member_of<Member>;
+  f.defaults = store::default_of<typename store::MemberOf<decltype(Member)>::Struct>;
   if constexpr (std::is_same_v<T, TextMap>) store::fill_map(f);
   else if constexpr (store::IsVector<T>::value) store::fill_list<typename T::value_type>(f);
   else if constexpr (store::IsOptional<T>::value) store::fill_optional<typename T::value_type>(f);
@@ -304,6 +312,7 @@ constexpr Field section(std::string_view name, std::string_view doc, const Secti
   f.kind = Kind::section;
   f.section = &table;
   f.member = store::member_of<Member>;
+  f.defaults = store::default_of<typename store::MemberOf<decltype(Member)>::Struct>;
   if constexpr (store::IsVector<T>::value) {
     f.shape = Shape::list;
     f.clear = [](void* m) { static_cast<T*>(m)->clear(); };
@@ -336,10 +345,6 @@ constexpr Section section_of(std::string_view name, std::string_view doc, const 
   s.doc = doc;
   s.fields = std::span<const Field>(fields, N);
   s.singular = singular;
-  s.defaults = []() -> const void* {
-    static const S made{};
-    return &made;
-  };
   s.remember = []([[maybe_unused]] void* conf, [[maybe_unused]] const yaml::Node& node) {
     if constexpr (requires(S& x) { x.place = Place{}; }) static_cast<S*>(conf)->place = node.place();
     if constexpr (requires(S& x) { x.node = static_cast<const yaml::Node*>(nullptr); }) static_cast<S*>(conf)->node = &node;

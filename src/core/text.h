@@ -72,6 +72,12 @@ size_t edit_distance(std::string_view a, std::string_view b);
 // The candidate nearest to the name, or an empty view: at most 2 edits away, 1 for names under 5 letters.
 std::string_view suggest(std::string_view name, std::span<const std::string_view> candidates);
 
+// The text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD.
+std::string json_quote(std::string_view text);
+// The characters of a text; bytes that are not UTF-8 become U+FFFD each.
+std::u32string decode_utf8(std::string_view text);
+void append_utf8(std::string& out, char32_t character);
+
 // The parts of an absolute URL as written; views into the text.
 struct UrlParts {
   std::string_view scheme;

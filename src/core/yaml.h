@@ -4,8 +4,8 @@
 // a configuration may contain: no key twice, no alias without an anchor, at most 100 levels, at most 10,000 nodes
 // made by aliases, merge keys as go-yaml does them. Only the first document of a stream is read.
 //
-// The one idea: variables (${NAME}, {NAME}, {{helper()}}) are replaced per scalar after scanning, so a value can
-// never change the structure and every place still points into the file on disk.
+// The one idea: variables are replaced per scalar after scanning, so a value can never change the structure and
+// every place still points into the file on disk.
 //
 // The invariant: a tree that is handed out is finite, acyclic and bounded, whatever the text was.
 #pragma once
@@ -14,7 +14,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,11 +25,17 @@ namespace goma::core::yaml {
 enum class Type : unsigned char { scalar, sequence, mapping };
 enum class Style : unsigned char { plain, quoted, block };
 
+constexpr size_t max_file_size = size_t{64} << 20;
+constexpr int max_depth = 100;
+constexpr size_t max_alias_nodes = 10'000;
+constexpr size_t max_nodes = 1'000'000;
+
 struct Pair;
 
 struct Node {
   Type type = Type::scalar;
   Style style = Style::plain;   // scalars only
+  bool substituted = false;     // a variable was replaced in it: not to be quoted in messages
   std::string text;             // scalars: the value after substitution
   std::vector<Node*> items;     // sequences
   std::vector<Pair> pairs;      // mappings, in file order, merged keys last
@@ -76,15 +81,12 @@ class Document {
   Node* root_ = nullptr;
 };
 
-// Replaces variables in a scalar's text, or leaves it alone. Called with every scalar, keys included.
-using Substitute = std::function<void(std::string& text)>;
+// Replaces variables in a scalar's text, or leaves it alone; true when it changed something. Called with every
+// scalar, keys included.
+using Substitute = std::function<bool(std::string& text)>;
 
 // Parses the text. Null when it is not acceptable; the reasons are in problems (the text is remembered there under
 // `file`). An empty text is a document without a root. The text must outlive `problems`' last add().
 std::unique_ptr<Document> parse(const std::string& file, std::string_view text, Problems& problems, const Substitute& substitute = {});
-
-// Goma's expansion of one text: first {{helper(args)}}, then ${NAME} and {NAME} for names that `env` knows; everything
-// else stays verbatim.
-std::string expand(std::string_view text, const std::function<std::optional<std::string_view>(const std::string&)>& env);
 
 }  // namespace goma::core::yaml
