@@ -1,80 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The whole build on one page. One archive per layer (libcore, libhttp, libmodules), two programs, one binary per
-# unit test. Everything built lies under $(B); `B=build-asan` or `B=build-fuzz` is the same tree with other flags.
+# unit test. Everything built lies under $(B): build, build-asan, build-fuzz, or any directory given as B=DIR.
 #
-# ./configure writes config.mk (directories, options, libraries). Without it the defaults below serve, so that
+# ./configure writes build/config.mk (directories, options, libraries). Without it the defaults below serve, so that
 # `make` works in a fresh clone whose libraries are installed.
 #
 # Invariant: an object depends on the headers it includes, on config.h, and on nothing that changes with the clock.
 
 B ?= build
--include build/config.mk
+CONFIG_MK ?= $(firstword $(wildcard $(B)/config.mk build/config.mk))
+-include $(CONFIG_MK)
 
-VERSION     ?= $(shell sed -n 's/^AC_INIT.*\[\([0-9][0-9.]*\)\].*/\1/p' configure.ac)
-PREFIX      ?= /usr/local
-SBINDIR     ?= $(PREFIX)/sbin
-MANDIR      ?= $(PREFIX)/share/man
-DOCDIR      ?= $(PREFIX)/share/doc/goma
-SYSCONFDIR  ?= $(PREFIX)/etc
-STATEDIR    ?= $(PREFIX)/var
-RUNDIR      ?= $(STATEDIR)/run
-INCLUDEDIR  ?= $(PREFIX)/include
-PACKAGES    ?= libevent_core openssl yaml-0.1 libpcre2-8 zlib libcares fmt libnghttp2 jansson libmaxminddb libcrypt hiredis
-HAVE        ?= REDIS
-WERROR      ?=
-ADDED_MODULES ?=
-ADDED_SOURCES ?=
-ADDED_LIBS    ?=
-PYTHON      ?= python3
-CLANGXX     ?= clang++-14
-FUZZ_SECONDS ?= 30
-TEST_JOBS   ?= 2
-
+VERSION       ?= $(shell sed -n 's/^AC_INIT.*\[\([0-9][0-9.]*\)\].*/\1/p' configure.ac)
+prefix        ?= /usr/local
+bindir        ?= $(prefix)/bin
+sbindir       ?= $(prefix)/sbin
+datadir       ?= $(prefix)/share
+mandir        ?= $(datadir)/man
+docdir        ?= $(datadir)/doc/goma
+sysconfdir    ?= $(prefix)/etc
+localstatedir ?= $(prefix)/var
+runstatedir   ?= $(localstatedir)/run
+HAVE          ?= REDIS GEOIP
+PACKAGES      := libevent_core openssl yaml-0.1 libpcre2-8 zlib libcares fmt libnghttp2 jansson libcrypt hiredis libmaxminddb
+CLANGXX       ?= clang++-14
+FUZZ_SECONDS  ?= 30
+TEST_JOBS     ?= 2
 ifeq ($(origin CXX),default)
 CXX := g++
 endif
-
-# --- flags -----------------------------------------------------------------------------------------------------------
-
 ifndef LIBS
 DEPENDENCY_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 LIBS := $(shell pkg-config --libs $(PACKAGES))
 endif
-CMOCKA_LIBS ?= -lcmocka
+CMOCKA_LIBS   ?= -lcmocka
 
-WARNINGS  := -Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror)
-HARDENING := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+# --- flags -----------------------------------------------------------------------------------------------------------
+
 OPTIMISE  ?= -O2 -g
-SANITIZE  ?=
-ALL_CXXFLAGS = -std=c++20 $(OPTIMISE) -pthread $(WARNINGS) $(if $(SANITIZE),-fPIE,$(HARDENING)) $(SANITIZE) \
-               -Isrc -include $(B)/config.h $(DEPENDENCY_CFLAGS) $(CPPFLAGS) $(CXXFLAGS)
-ALL_LDFLAGS  = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
-ALL_LIBS     = $(LIBS) $(ADDED_LIBS)
+WARNINGS  := -Wall -Wextra -Wshadow -Wconversion $(if $(WERROR),-Werror)
+HARDENING := -fPIE -fstack-protector-strong $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)
+ASAN      := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ      := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
-ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+compile = $(CXX) -std=c++20 $(OPTIMISE) -pthread $(WARNINGS) $(HARDENING) $(SANITIZE) -Isrc -include $(B)/config.h \
+          $(DEPENDENCY_CFLAGS) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+link    = $(CXX) $(OPTIMISE) -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS) -o $@ $^ \
+          $(1) $(LIBS) $(ADDED_LIBS)
 
 # --- what there is ---------------------------------------------------------------------------------------------------
 
-objects = $(patsubst %.cc,$(B)/%.o,$(1))
-CORE     := $(call objects,$(wildcard src/core/*.cc))
-HTTP     := $(call objects,$(wildcard src/http/*.cc))
-MODULES  := $(call objects,$(wildcard src/modules/*.cc)) $(patsubst %.cc,$(B)/added/%.o,$(notdir $(ADDED_SOURCES)))
-PROGRAMS := $(patsubst %,$(B)/%,$(if $(wildcard src/main.cc),goma) $(if $(wildcard src/gomactl.cc),gomactl))
-UNITS    := $(patsubst t/unit/%.cc,$(B)/unit/%,$(wildcard t/unit/*_test.cc))
+objects  = $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard $(1))))
+CORE     := $(call objects,src/core/*.cc)
+HTTP     := $(call objects,src/http/*.cc)
+MODULES  := $(call objects,src/modules/*.cc) $(patsubst /%.cc,$(B)/added/%.o,$(ADDED_SOURCES))
+CONTROL  := $(call objects,src/gomactl.cc)
+MAIN     := $(filter-out $(CONTROL),$(call objects,src/*.cc))
+PROGRAMS := $(if $(wildcard src/main.cc),$(B)/goma) $(if $(CONTROL),$(B)/gomactl)
+UNITS    := $(patsubst t/unit/%.cc,$(B)/unit/%,$(sort $(wildcard t/unit/*_test.cc)))
+FUZZERS  := $(patsubst t/fuzz/%.cc,$(B)/fuzz/%,$(sort $(wildcard t/fuzz/*_fuzz.cc)))
 PLAYS    := $(sort $(wildcard t/*.t))
-FUZZERS  := $(patsubst t/fuzz/%.cc,$(B)/fuzz/%,$(wildcard t/fuzz/*_fuzz.cc))
-GENERATED := conf/goma.schema.json docs/reference.md man/goma.yml.5
-MANUALS  = $(wildcard man/*.8 man/*.5)
+MANUALS   = $(sort $(wildcard man/*.[58]))
 
 LIBCORE    := $(B)/libcore.a
 LIBHTTP    := $(B)/libhttp.a
 LIBMODULES := $(B)/libmodules.a
 
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all units check check-asan bench fuzz fuzzers generate install uninstall clean dist
+.PHONY: all units check check-asan bench fuzz fuzzers generate install uninstall clean distclean dist always
 
 all: $(LIBCORE) $(LIBHTTP) $(LIBMODULES) $(PROGRAMS)
 
@@ -82,36 +79,35 @@ units: $(UNITS)
 
 # --- compile and link ------------------------------------------------------------------------------------------------
 
-# Written only when its text changes, so that configuring again rebuilds nothing.
 define CONFIG_H
 // Written by make from config.mk.
 #pragma once
 #define GOMA_VERSION "$(VERSION)"
-#define GOMA_PREFIX "$(PREFIX)"
-#define GOMA_SBINDIR "$(SBINDIR)"
-#define GOMA_SYSCONFDIR "$(SYSCONFDIR)/goma"
-#define GOMA_STATEDIR "$(STATEDIR)"
-#define GOMA_RUNDIR "$(RUNDIR)"
-#define GOMA_DOCDIR "$(DOCDIR)"
-#define GOMA_CONFIGURE_ARGUMENTS "$(CONFIGURE_ARGUMENTS)"
+#define GOMA_PREFIX "$(prefix)"
+#define GOMA_SBINDIR "$(sbindir)"
+#define GOMA_DATADIR "$(datadir)/goma"
+#define GOMA_SYSCONFDIR "$(sysconfdir)/goma"
+#define GOMA_STATEDIR "$(localstatedir)/lib/goma"
+#define GOMA_LOGDIR "$(localstatedir)/log/goma"
+#define GOMA_RUNDIR "$(runstatedir)/goma"
+#define GOMA_CONFIGURE_ARGUMENTS "$(strip $(CONFIGURE_ARGUMENTS))"
 $(foreach name,$(HAVE),#define GOMA_HAVE_$(name) 1
-)#define GOMA_ADDED_MODULES(X) $(foreach name,$(ADDED_MODULES),X($(name)))
+)#define GOMA_ADDED_MODULES(X)$(foreach name,$(ADDED_MODULES), X($(name)))
 endef
 export CONFIG_H
 
+# Written only when its text changes, so that configuring again rebuilds nothing.
 $(B)/config.h: always
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$CONFIG_H" | cmp -s - $@ || printf '%s\n' "$$CONFIG_H" > $@
-.PHONY: always
 
 $(B)/%.o: %.cc $(B)/config.h
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
+	$(compile)
 
-vpath %.cc $(sort $(dir $(ADDED_SOURCES)))
-$(B)/added/%.o: %.cc $(B)/config.h
+$(B)/added/%.o: /%.cc $(B)/config.h
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
+	$(compile)
 
 $(LIBCORE): $(CORE)
 $(LIBHTTP): $(HTTP)
@@ -119,63 +115,98 @@ $(LIBMODULES): $(MODULES)
 $(B)/lib%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(AR) rcs $@ $^
 
-$(B)/goma: $(B)/src/main.o $(LIBMODULES) $(LIBHTTP) $(LIBCORE)
-	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+$(B)/goma: $(MAIN) $(LIBMODULES) $(LIBHTTP) $(LIBCORE)
+	$(call link)
 
-$(B)/gomactl: $(B)/src/gomactl.o $(LIBCORE)
-	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+$(B)/gomactl: $(CONTROL) $(LIBCORE)
+	$(call link)
 
 # A unit test is linked with its own layer and those below: an arrow that points up does not link.
 $(B)/unit/core_%: $(B)/t/unit/core_%.o $(LIBCORE)
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
+	$(call link,$(CMOCKA_LIBS))
+
 $(B)/unit/http_%: $(B)/t/unit/http_%.o $(LIBHTTP) $(LIBCORE)
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
+	$(call link,$(CMOCKA_LIBS))
+
 $(B)/unit/modules_%: $(B)/t/unit/modules_%.o $(LIBMODULES) $(LIBHTTP) $(LIBCORE)
 	@mkdir -p $(@D)
-	$(CXX) $(ALL_LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LIBS)
+	$(call link,$(CMOCKA_LIBS))
+
+$(B)/fuzz/%: $(B)/t/fuzz/%.o $(LIBHTTP) $(LIBCORE)
+	@mkdir -p $(@D)
+	$(call link,-fsanitize=fuzzer)
 
 -include $(shell test ! -d $(B) || find $(B) -name '*.d')
 
+# A change of configure.ac is configured anew with the same arguments.
+ifneq ($(wildcard config.status),)
+configure: configure.ac
+	autoconf
+build/config.mk: configure config.mk.in
+	./config.status --recheck && ./config.status
+endif
+
 # --- check -----------------------------------------------------------------------------------------------------------
 
-# Everything that judges is a TAP producer, so prove's summary is the last thing printed.
+# Whatever judges is a TAP producer (t/00_static.t runs the checks of the text), so prove's summary comes last.
 check: all units
-	GOMA_BUILD=$(B) CMOCKA_MESSAGE_OUTPUT=TAP prove -j$(TEST_JOBS) --exec '' $(PLAYS) $(UNITS)
+	GOMA_BUILD=$(abspath $(B)) GOMA_BIN=$(abspath $(B))/goma CMOCKA_MESSAGE_OUTPUT=TAP \
+	  UBSAN_OPTIONS=print_stacktrace=1 prove -j$(TEST_JOBS) --exec '' $(PLAYS) $(UNITS)
 
 check-asan:
-	$(MAKE) B=build-asan SANITIZE='$(ASAN)' OPTIMISE='-O1 -g' check
+	+$(MAKE) B=build-asan SANITIZE='$(ASAN)' OPTIMISE='-O1 -g' check
 
-# --- the rest --------------------------------------------------------------------------------------------------------
+# Writes the files that are made from the tables; t/00_static.t fails when one of them is stale.
+generate: $(B)/goma
+	@mkdir -p conf docs man
+	$(B)/goma describe schema > $(B)/described && cp $(B)/described conf/goma.schema.json
+	$(B)/goma describe markdown > $(B)/described && cp $(B)/described docs/reference.md
+	$(B)/goma describe man > $(B)/described && cp $(B)/described man/goma.yml.5
 
 fuzz:
-	$(MAKE) B=build-fuzz CXX=$(CLANGXX) OPTIMISE='-O1 -g' SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' fuzzers
-	@for fuzzer in $(patsubst t/fuzz/%.cc,%,$(wildcard t/fuzz/*_fuzz.cc)); do \
-	  name=$${fuzzer%_fuzz}; mkdir -p build-fuzz/corpus/$$name t/corpus/$$name; echo "== $$name"; \
-	  build-fuzz/fuzz/$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=0 \
-	    -artifact_prefix=build-fuzz/$$name- build-fuzz/corpus/$$name t/corpus/$$name 2>&1 | tail -n 4; \
-	  test $${PIPESTATUS:-0} = 0 || exit 1; done
+	+$(MAKE) B=build-fuzz CXX=$(CLANGXX) OPTIMISE='-O1 -g' SANITIZE='$(FUZZ)' fuzzers
+	contrib/fuzz build-fuzz $(FUZZ_SECONDS)
 
 fuzzers: $(FUZZERS)
-$(B)/fuzz/%: $(B)/t/fuzz/%.o $(LIBHTTP) $(LIBCORE)
-	@mkdir -p $(@D)
-	$(CXX) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS)
 
 bench: all
 	bench/run
 
-generate: $(B)/goma
-	@mkdir -p conf docs man
-	$(B)/goma describe schema > $(B)/generated && mv $(B)/generated conf/goma.schema.json
-	$(B)/goma describe markdown > $(B)/generated && mv $(B)/generated docs/reference.md
-	$(B)/goma describe man > $(B)/generated && mv $(B)/generated man/goma.yml.5
+# --- install ---------------------------------------------------------------------------------------------------------
 
 install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(SYSCONFDIR)/goma $(DESTDIR)$(DOCDIR) $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
-	install -m 755 $(PROGRAMS) $(DESTDIR)$(SBINDIR)
+	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(datadir)/goma $(docdir) $(mandir)/man5 $(mandir)/man8)
+	install -d -m 750 $(DESTDIR)$(sysconfdir)/goma
+	install -m 755 $(B)/goma $(DESTDIR)$(sbindir)/goma
+	install -m 755 $(B)/gomactl $(DESTDIR)$(bindir)/gomactl
+	install -m 644 $(wildcard conf/goma.schema.json) $(DESTDIR)$(datadir)/goma
+	install -m 644 $(wildcard README.md CHANGES LICENSE docs/*.md) $(DESTDIR)$(docdir)
+	$(foreach page,$(MANUALS),install -m 644 $(page) $(DESTDIR)$(mandir)/man$(patsubst .%,%,$(suffix $(page))) &&) true
+	test -e $(DESTDIR)$(sysconfdir)/goma/goma.yml || install -m 640 conf/goma.yml $(DESTDIR)$(sysconfdir)/goma/goma.yml
+
+# Leaves the configuration alone: it is the user's.
+uninstall:
+	rm -f $(DESTDIR)$(sbindir)/goma $(DESTDIR)$(bindir)/gomactl
+	rm -f $(foreach page,$(MANUALS),$(DESTDIR)$(mandir)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)))
+	rm -rf $(DESTDIR)$(datadir)/goma $(DESTDIR)$(docdir)
 
 clean:
-	rm -rf build/src build/t build/unit build/added build/lib*.a build/goma build/gomactl build/config.h build-asan build-fuzz
+	rm -rf $(addprefix $(B)/,src t unit fuzz added libcore.a libhttp.a libmodules.a goma gomactl config.h described)
+	rm -rf build-asan build-fuzz
+
+distclean: clean
+	rm -rf build configure config.log config.status autom4te.cache goma-*.tar.gz
+
+# The committed tree plus configure; the same commit gives the same bytes.
+dist:
+	autoconf
+	rm -rf $(B)/dist && mkdir -p $(B)/dist/goma-$(VERSION)
+	git archive HEAD | tar -x -C $(B)/dist/goma-$(VERSION)
+	cp configure $(B)/dist/goma-$(VERSION)/
+	tar -C $(B)/dist --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) \
+	  -c goma-$(VERSION) | gzip -n -9 > goma-$(VERSION).tar.gz
+	rm -rf $(B)/dist
