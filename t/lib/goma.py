@@ -141,6 +141,25 @@ def resident(pid):
     return int(match.group(1)) if match else 0
 
 
+def as_nobody():
+    """For preexec: give up root for good."""
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+
+
+def free_port():
+    """A port of 127.0.0.1 reserved for this script: bound, not listening, so that only SO_REUSEPORT may share it."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", 0))
+    free_port.kept.append(sock)
+    return sock.getsockname()[1]
+
+
+free_port.kept = []
+
+
 def send_signal(pid, number):
     try:
         os.kill(pid, number)
@@ -197,7 +216,7 @@ class Goma:
     instances = []
 
     def __init__(self, routes=(), middlewares=(), text=None, workers=2, args=(), env=None, start=True, preexec=None,
-                 directory=None, guards=True, **gateway):
+                 directory=None, guards=True, binary=GOMA, **gateway):
         self.directory = directory or tempfile.mkdtemp(prefix="goma-t-")
         os.chmod(self.directory, 0o755)
         self.workers, self.args, self.extra_env, self.preexec = workers, list(args), dict(env or {}), preexec
@@ -206,7 +225,7 @@ class Goma:
         self.notified = []
         self.address = None
         self.baseline = {}
-        self.guards = guards
+        self.guards, self.binary = guards, binary
         self.started_pids = set()
         self.expected_exit = 0
         self.write(text if text is not None else config_text(routes, middlewares, **gateway))
@@ -244,7 +263,7 @@ class Goma:
         return env
 
     def command(self):
-        return [GOMA, "-p", self.directory, "-c", "goma.yml", "--workers", str(self.workers), *self.args]
+        return [self.binary, "-p", self.directory, "-c", "goma.yml", "--workers", str(self.workers), *self.args]
 
     def spawn(self):
         """Starts the gateway without waiting for it to be ready."""
