@@ -28,7 +28,10 @@ def skip(name, why):
 
 
 def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except OSError as error:
+        return 127, "", str(error)
     return done.returncode, done.stdout, done.stdout + done.stderr
 
 
@@ -74,7 +77,10 @@ def manuals_are_clean():
         skip("mandoc finds nothing", "no page" if not pages else "no mandoc")
         return
     for page in pages:
-        judged(f"mandoc finds nothing in {page}", "mandoc", "-Tlint", "-Wwarning", page)
+        _, _, output = run("mandoc", "-Tlint", page)
+        # Pages of this project that are not installed yet are not an error.
+        findings = [line for line in output.splitlines() if "referenced manual not found" not in line]
+        result(not findings, f"mandoc finds nothing in {page}", "\n".join(findings))
 
 
 def scripts_parse():
