@@ -103,7 +103,8 @@ struct Field {
   bool words_ignore_case = false;
   std::string_view old_name;           // deprecated spelling, still accepted
   std::string_view replaced_by;        // the whole key is deprecated: what to use instead
-  std::string_view environment;        // a variable that wins over the file
+  std::string_view environment;        // a variable that gives the value
+  bool environment_yields = false;     // only when the file does not have the key
   std::string_view example;            // for messages and documents
   const Section* section = nullptr;
   const void* (*defaults)() = nullptr;                      // a default-made struct
@@ -190,8 +191,17 @@ const void* default_of() {
 }
 
 template <class T>
-constexpr void fill_single(Field& field) {
+constexpr void fill_kind(Field& field) {
   field.kind = kind_of<T>();
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    field.min = std::is_signed_v<T> ? static_cast<int64_t>(std::numeric_limits<T>::min()) : 0;
+    if constexpr (sizeof(T) < sizeof(int64_t)) field.max = static_cast<int64_t>(std::numeric_limits<T>::max());
+  }
+}
+
+template <class T>
+constexpr void fill_single(Field& field) {
+  fill_kind<T>(field);
   field.put = [](void* m, const Value& v) { put_one(*static_cast<T*>(m), v); };
   field.count = [](const void*) -> size_t { return 1; };
   field.get = [](const void* m, size_t) { return get_one(*static_cast<const T*>(m)); };
@@ -200,7 +210,7 @@ constexpr void fill_single(Field& field) {
 template <class T>
 constexpr void fill_optional(Field& field) {
   using Opt = std::optional<T>;
-  field.kind = kind_of<T>();
+  fill_kind<T>(field);
   field.is_optional = true;
   field.put = [](void* m, const Value& v) { put_one(static_cast<Opt*>(m)->emplace(), v); };
   field.count = [](const void* m) -> size_t { return static_cast<const Opt*>(m)->has_value() ? 1 : 0; };
@@ -210,7 +220,7 @@ constexpr void fill_optional(Field& field) {
 template <class T>
 constexpr void fill_list(Field& field) {
   using List = std::vector<T>;
-  field.kind = kind_of<T>();
+  fill_kind<T>(field);
   field.shape = Shape::list;
   field.clear = [](void* m) { static_cast<List*>(m)->clear(); };
   field.put = [](void* m, const Value& v) { put_one(static_cast<List*>(m)->emplace_back(), v); };
@@ -277,6 +287,10 @@ constexpr auto deprecated(std::string_view instead) {
 // An environment variable that wins over the file.
 constexpr auto env(std::string_view name) {
   return [=](Field& f) { f.environment = name; };
+}
+// An environment variable that is used when the file does not have the key.
+constexpr auto env_default(std::string_view name) {
+  return [=](Field& f) { f.environment = name, f.environment_yields = true; };
 }
 constexpr auto example(std::string_view text) {
   return [=](Field& f) { f.example = text; };
@@ -366,15 +380,13 @@ struct ReadContext {
 bool read(const yaml::Node& node, std::span<const Field> fields, void* into, ReadContext& context);
 bool read(const yaml::Node& node, const Section& section, void* into, ReadContext& context);
 
-// Environment variables of the table's fields win over what was read; nested sections included. A boolean that is
-// none of Go's words is ignored with a warning. Returns the names of the variables used, by "section.key".
-void apply_environment(const Section& section, void* into, Source& source, ReadContext& context,
+// Gives the fields that have an environment variable its value; nested sections included. `node` is the mapping the
+// struct was read from, or null. A boolean that is none of Go's words is ignored with a warning, any other value that
+// does not fit is an error. Adds the variables used to `used`: "gateway.log.level" -> "GOMA_LOG_LEVEL".
+void apply_environment(const Section& section, void* into, const yaml::Node* node, Source& source, ReadContext& context,
                        std::map<std::string, std::string>& used);
 
 // "gateway.timeouts" + "read" -> "gateway.timeouts.read"; route "api" + "target" -> route "api": target.
 std::string join_where(std::string_view where, std::string_view key);
-
-// What a kind wants, for messages and documents: "a whole number of seconds".
-std::string kind_words(const Field& field);
 
 }  // namespace goma::core

@@ -145,6 +145,7 @@ struct RouteConf {
   RouteSecurityConf security;
   std::vector<core::PlacedText> middlewares;  // gateway defaults already in front
   bool disable_metrics = false;
+  std::optional<bool> disable_host_forwarding;  // old spelling; folded into security by load_config
   core::Place place;                      // of the route's mapping
   const core::yaml::Node* node = nullptr;
 };

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The walker: a mapping and a table in, a filled struct and complaints out. It is one function over plain arrays;
+// no template knows a section, so a hundred tables cost the code of one.
+#include "core/schema.h"
+
+#include <fmt/format.h>
+
+#include "core/kind.h"
+#include "core/text.h"
+
+namespace goma::core {
+
+std::string join_where(std::string_view where, std::string_view key) {
+  if (where.empty()) return std::string(key);
+  return fmt::format("{}{}{}", where, where.back() == '"' ? ": " : ".", key);
+}
+
+namespace {
+
+// Reading one mapping.
+class Walk {
+ public:
+  Walk(const yaml::Node& node, std::span<const Field> fields, void* into, ReadContext& context)
+      : node_(node), fields_(fields), into_(into), context_(context), chosen_(fields.size(), nullptr) {}
+
+  bool run();
+
+ private:
+  bool same(std::string_view a, std::string_view b) const { return context_.ignore_case ? iequals(a, b) : a == b; }
+  void place_key(const yaml::Pair& pair);
+  void unknown(const yaml::Node& key);
+  void read_field(const Field& field, const yaml::Node& value, bool inverted);
+  void read_scalar(const Field& field, const yaml::Node& value, const std::string& where, bool inverted);
+  void read_list(const Field& field, const yaml::Node& list);
+  void read_map(const Field& field, const yaml::Node& map);
+  void read_section(const Field& field, const yaml::Node& value, std::string where);
+  void read_sections(const Field& field, const yaml::Node& list);
+  void refuse_reserved(const Field& field, const yaml::Pair& pair);
+  void warn_old(const Field& field, const yaml::Node& key, const yaml::Node& value);
+  void warn_word(const Field& field, const yaml::Node& value, const std::string& where);
+  void error(std::string code, const yaml::Node& at, std::string message, std::string hint = {});
+  void complain(const yaml::Node& at, const std::string& where, Complaint complaint);
+  void* member(const Field& field) const { return field.member(into_); }
+  std::string in_where() const { return context_.where.empty() ? "at the top level" : "in " + context_.where; }
+
+  const yaml::Node& node_;
+  std::span<const Field> fields_;
+  void* into_;
+  ReadContext& context_;
+  std::vector<const yaml::Pair*> chosen_;  // per field: the pair that gives its value
+  bool good_ = true;
+};
+
+void Walk::error(std::string code, const yaml::Node& at, std::string message, std::string hint) {
+  context_.problems.error(std::move(code), at.place(), std::move(message), std::move(hint));
+  good_ = false;
+}
+
+void Walk::complain(const yaml::Node& at, const std::string& where, Complaint complaint) {
+  Problem problem;
+  problem.code = std::move(complaint.code);
+  problem.place = at.place();
+  const bool sentence = complaint.message.substr(0, 4) == "the ";
+  problem.message = fmt::format("{}{}{}", where, sentence ? ": " : " ", complaint.message);
+  problem.hint = std::move(complaint.hint);
+  problem.suggestion = std::move(complaint.suggestion);
+  problem.notes = std::move(complaint.notes);
+  context_.problems.add(std::move(problem));
+  good_ = false;
+}
+
+void Walk::unknown(const yaml::Node& key) {
+  std::vector<std::string_view> names;
+  for (const Field& field : fields_) names.push_back(field.name);
+  const std::string_view near = suggest(key.text, names);
+  Problem problem;
+  problem.severity = near.empty() ? Severity::warning : Severity::error;
+  problem.code = "unknown-key";
+  problem.place = key.place();
+  problem.message = fmt::format("unknown key \"{}\" {}", key.text, in_where());
+  problem.hint = near.empty() ? "it is ignored" : fmt::format("did you mean \"{}\"?", near);
+  problem.suggestion = near;
+  good_ = good_ && near.empty();
+  context_.problems.add(std::move(problem));
+}
+
+void Walk::warn_old(const Field& field, const yaml::Node& key, const yaml::Node& value) {
+  std::string instead(field.replaced_by.empty() ? field.name : field.replaced_by);
+  if (field.is_inverted) instead += iequals(value.text, "true") ? ": false" : ": true";
+  context_.problems.warning("deprecated-key", key.place(), fmt::format("the key \"{}\" {} is an old spelling", key.text, in_where()),
+                            fmt::format("write \"{}\"", instead));
+}
+
+// Finds the field a key belongs to; the new spelling wins over the old one.
+void Walk::place_key(const yaml::Pair& pair) {
+  const std::string& name = pair.key->text;
+  if (name.substr(0, 2) == "x-") return;
+  for (size_t i = 0; i < fields_.size(); ++i) {
+    const Field& field = fields_[i];
+    const bool current = same(field.name, name);
+    if (!current && (field.old_name.empty() || !same(field.old_name, name))) continue;
+    if (!current || !field.replaced_by.empty()) warn_old(field, *pair.key, *pair.value);
+    if (current && chosen_[i] != nullptr && same(field.name, chosen_[i]->key->text)) {
+      error("duplicate-key", *pair.key, fmt::format("the keys \"{}\" and \"{}\" {} are the same", chosen_[i]->key->text, name, in_where()));
+    } else if (current || chosen_[i] == nullptr) {
+      chosen_[i] = &pair;
+    }
+    return;
+  }
+  unknown(*pair.key);
+}
+
+// A section that is empty or switched off asks for nothing, so there is nothing to refuse.
+void Walk::refuse_reserved(const Field& field, const yaml::Pair& pair) {
+  const yaml::Node& value = *pair.value;
+  if (value.is_null() || (!value.is_scalar() && value.items.empty() && value.pairs.empty())) return;
+  const yaml::Node* enabled = value.is_mapping() ? value.find("enabled") : &value;
+  if (enabled != nullptr && enabled->is_scalar() && (iequals(enabled->text, "false") || iequals(enabled->text, "off") || iequals(enabled->text, "no"))) return;
+  error("not-implemented", *pair.key, fmt::format("this version of goma does not implement \"{}\" yet", join_where(context_.where, field.name)),
+        "remove it, or keep Goma Gateway for this");
+}
+
+// YAML 1.1 readers see a boolean where this text stands.
+void Walk::warn_word(const Field& field, const yaml::Node& value, const std::string& where) {
+  if (field.kind != Kind::string || value.style != yaml::Style::plain || value.substituted) return;
+  for (std::string_view word : {"yes", "no", "on", "off"}) {
+    if (!iequals(word, value.text)) continue;
+    context_.problems.warning("yaml-word", value.place(), fmt::format("{} is taken as the text \"{}\", which other YAML readers take for a boolean", where, value.text),
+                              fmt::format("quote it: \"{}\"", value.text));
+  }
+}
+
+void Walk::read_scalar(const Field& field, const yaml::Node& node, const std::string& where, bool inverted) {
+  Value value;
+  if (field.kind == Kind::secret && node.is_scalar()) context_.problems.hide(node.place());
+  if (auto complaint = judge(field, node, value)) {
+    complain(node, field.kind == Kind::regex && !context_.where.empty() && context_.where.back() == '"' ? context_.where : where, std::move(*complaint));
+    return;
+  }
+  warn_word(field, node, where);
+  if (inverted) value.number = value.number == 0 ? 1 : 0;
+  field.put(member(field), value);
+}
+
+void Walk::read_list(const Field& field, const yaml::Node& list) {
+  const std::string where = join_where(context_.where, field.name);
+  if (!list.is_sequence()) {
+    const std::string hint = list.is_scalar() && !list.substituted ? fmt::format("write it as a list: [{}]", list.text) : std::string();
+    error("bad-type", list, fmt::format("{} wants a list, got {}", where, got_words(list)), hint);
+    return;
+  }
+  field.clear(member(field));
+  for (size_t i = 0; i < list.items.size(); ++i) {
+    if (!list.items[i]->is_null()) read_scalar(field, *list.items[i], fmt::format("{}[{}]", where, i), false);
+  }
+}
+
+void Walk::read_map(const Field& field, const yaml::Node& map) {
+  const std::string where = join_where(context_.where, field.name);
+  if (!map.is_mapping()) {
+    error("bad-type", map, fmt::format("{} wants a mapping of names to texts, got {}", where, got_words(map)));
+    return;
+  }
+  field.clear(member(field));
+  for (const yaml::Pair& pair : map.pairs) {
+    Value value;
+    value.key = pair.key->text;
+    if (auto complaint = judge(field, *pair.value, value)) {
+      complain(*pair.value, fmt::format("{}.{}", where, pair.key->text), std::move(*complaint));
+      continue;
+    }
+    if (pair.value->is_null()) value.text = {};
+    if (field.kind == Kind::secret) context_.problems.hide(pair.value->place());
+    field.put(member(field), value);
+  }
+}
+
+void Walk::read_section(const Field& field, const yaml::Node& value, std::string where) {
+  void* into = field.open(member(field));
+  std::swap(where, context_.where);
+  good_ = read(value, *field.section, into, context_) && good_;
+  std::swap(where, context_.where);
+}
+
+void Walk::read_sections(const Field& field, const yaml::Node& list) {
+  const std::string where = join_where(context_.where, field.name);
+  if (!list.is_sequence()) {
+    error("bad-type", list, fmt::format("{} wants a list, got {}", where, got_words(list)), list.is_mapping() ? "each item begins with \"- \"" : "");
+    return;
+  }
+  field.clear(member(field));
+  for (size_t i = 0; i < list.items.size(); ++i) {
+    const yaml::Node* name = list.items[i]->is_mapping() ? list.items[i]->find("name") : nullptr;
+    const bool named = !field.section->singular.empty() && name != nullptr && name->is_scalar() && !name->is_null();
+    read_section(field, *list.items[i], named ? fmt::format("{} \"{}\"", field.section->singular, name->text) : fmt::format("{}[{}]", where, i));
+  }
+}
+
+void Walk::read_field(const Field& field, const yaml::Node& value, bool inverted) {
+  if (field.kind != Kind::raw && value.is_null()) return;  // as if it were absent
+  const bool is_section = field.kind == Kind::section;
+  switch (field.shape) {
+    case Shape::map: return read_map(field, value);
+    case Shape::list: return is_section ? read_sections(field, value) : read_list(field, value);
+    case Shape::single: break;
+  }
+  const std::string where = join_where(context_.where, field.name);
+  return is_section ? read_section(field, value, where) : read_scalar(field, value, where, inverted);
+}
+
+bool Walk::run() {
+  if (!node_.is_mapping() && !node_.is_null()) {
+    error("bad-type", node_, fmt::format("{} wants a mapping, got {}", context_.where.empty() ? "the file" : context_.where, got_words(node_)));
+    return false;
+  }
+  for (const yaml::Pair& pair : node_.pairs) place_key(pair);
+  for (size_t i = 0; i < fields_.size(); ++i) {
+    const Field& field = fields_[i];
+    const yaml::Pair* pair = chosen_[i];
+    if (pair != nullptr && field.kind == Kind::reserved) {
+      refuse_reserved(field, *pair);
+    } else if (pair != nullptr) {
+      read_field(field, *pair->value, field.is_inverted && !same(field.name, pair->key->text));
+    }
+    if (field.is_required && (pair == nullptr || pair->value->is_null())) {
+      error("missing-key", node_, fmt::format("{} needs the key \"{}\"", context_.where.empty() ? "the file" : context_.where, field.name));
+    }
+  }
+  return good_;
+}
+
+}  // namespace
+
+bool read(const yaml::Node& node, std::span<const Field> fields, void* into, ReadContext& context) {
+  return Walk(node, fields, into, context).run();
+}
+
+bool read(const yaml::Node& node, const Section& section, void* into, ReadContext& context) {
+  if (section.remember != nullptr) section.remember(into, node);
+  return read(node, section.fields, into, context);
+}
+
+namespace {
+
+// Go's strconv.ParseBool.
+std::optional<bool> parse_go_bool(std::string_view text) {
+  for (std::string_view word : {"1", "t", "T", "TRUE", "true", "True"}) {
+    if (text == word) return true;
+  }
+  for (std::string_view word : {"0", "f", "F", "FALSE", "false", "False"}) {
+    if (text == word) return false;
+  }
+  return std::nullopt;
+}
+
+// Puts the text of a variable into the field; false when it does not fit (and was told).
+bool put_variable(const Field& field, void* member, std::string_view text, const std::string& where, ReadContext& context) {
+  yaml::Node node;
+  node.text = text;
+  node.style = yaml::Style::quoted;
+  node.substituted = true;
+  const auto go_bool = field.kind == Kind::boolean ? parse_go_bool(text) : std::optional<bool>();
+  if (field.kind == Kind::boolean && !go_bool) {
+    context.problems.warning("bad-environment", {}, fmt::format("the environment variable {} for {} is not true or false and is ignored", field.environment, where));
+    return false;
+  }
+  if (go_bool) node.text = *go_bool ? "true" : "false";
+  Value value;
+  if (auto complaint = judge(field, node, value)) {
+    context.problems.error("bad-environment", {}, fmt::format("the environment variable {}: {} {}", field.environment, where, complaint->message), complaint->hint);
+    return false;
+  }
+  value.node = nullptr;
+  field.put(member, value);
+  return true;
+}
+
+bool put_variables(const Field& field, void* member, std::string_view text, const std::string& where, ReadContext& context) {
+  if (field.shape == Shape::single) return put_variable(field, member, text, where, context);
+  field.clear(member);
+  bool good = true;
+  for (std::string_view item : split(text, ',')) {
+    if (!trim(item).empty()) good = put_variable(field, member, trim(item), where, context) && good;
+  }
+  return good;
+}
+
+}  // namespace
+
+void apply_environment(const Section& section, void* into, const yaml::Node* node, Source& source, ReadContext& context,
+                       std::map<std::string, std::string>& used) {
+  for (const Field& field : section.fields) {
+    const yaml::Node* present = node == nullptr ? nullptr : node->find(field.name);
+    const std::string where = join_where(context.where, field.name);
+    if (field.kind == Kind::section && field.shape == Shape::single) {
+      ReadContext inner{context.problems, where, context.ignore_case};
+      apply_environment(*field.section, field.open(field.member(into)), present, source, inner, used);
+    }
+    if (field.environment.empty() || (field.environment_yields && present != nullptr)) continue;
+    const auto text = source.env(std::string(field.environment));
+    if (!text || (text->empty() && (field.kind != Kind::string || field.shape != Shape::single))) continue;
+    if (put_variables(field, field.member(into), *text, where, context)) used[where] = field.environment;
+  }
+}
+
+}  // namespace goma::core

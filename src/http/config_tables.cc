@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every key of the file, once: name, member, kind, range, old spelling, variable, one line of documentation. The
+// reader, the messages, the schema, the reference page and the manual all come from here.
+//
+// A key marked `addition` is goma's own; one made with reserved() is Goma's and refused by this version.
+#include "http/config_tables.h"
+
+#include <limits>
+
+#include "http/config.h"
+
+namespace goma::http {
+
+using core::addition;
+using core::as;
+using core::deprecated;
+using core::env;
+using core::env_default;
+using core::example;
+using core::Field;
+using core::field;
+using core::formerly;
+using core::formerly_inverted;
+using core::Kind;
+using core::one_of;
+using core::one_of_ignoring_case;
+using core::range;
+using core::required;
+using core::reserved;
+using core::Section;
+using core::section;
+using core::section_of;
+
+namespace {
+
+constexpr int64_t any_positive = std::numeric_limits<int>::max();
+constexpr auto seconds = [](Field& f) { f.kind = Kind::seconds, f.min = 0, f.max = 31'536'000; };
+constexpr auto count = range(0, any_positive);
+
+constexpr Field web_fields[] = {
+    field<&EntryPointConf::address>("address", "Where to listen: IP:port, :port for every address, or unix:path.", as(Kind::address), env("GOMA_ENTRYPOINT_WEB_ADDRESS"), example("\"0.0.0.0:80\"")),
+};
+constexpr Section web_section = section_of<EntryPointConf>("gateway.entryPoints.web", "The listener for plain HTTP.", web_fields);
+
+constexpr Field entry_point_fields[] = {
+    section<&EntryPointsConf::web>("web", "The listener for plain HTTP.", web_section),
+    reserved("webSecure", "The listener for HTTPS."),
+    reserved("passThrough", "TCP and UDP ports that are forwarded as they are."),
+};
+constexpr Section entry_points_section = section_of<EntryPointsConf>("gateway.entryPoints", "Where goma listens.", entry_point_fields);
+
+constexpr Field timeout_fields[] = {
+    field<&TimeoutsConf::read>("read", "Seconds a request may take to arrive, from its first to its last byte; 0 means no limit.", seconds, env("GOMA_TIMEOUT_READ"), example("60")),
+    field<&TimeoutsConf::write>("write", "Seconds without progress while a response is sent; 0 means no limit.", seconds, env("GOMA_TIMEOUT_WRITE"), example("60")),
+    field<&TimeoutsConf::idle>("idle", "Seconds a kept-alive connection may wait for its next request; 0 means no limit.", seconds, env("GOMA_TIMEOUT_IDLE"), example("60")),
+    field<&TimeoutsConf::header>("header", "Seconds for the head of a request.", seconds, addition, env("GOMA_TIMEOUT_READ_HEADER"), example("10")),
+    field<&TimeoutsConf::body>("body", "Seconds without progress while a request body arrives, also when read is 0.", seconds, addition, example("60")),
+    field<&TimeoutsConf::drain>("drain", "Seconds that long exchanges are given on a graceful stop before they are asked to leave.", seconds, addition, example("30")),
+};
+constexpr Section timeouts_section = section_of<TimeoutsConf>("gateway.timeouts", "How long a client may take.", timeout_fields);
+
+constexpr std::string_view level_words[] = {"trace", "debug", "info", "warn", "error", "off"};
+constexpr std::string_view format_words[] = {"text", "json"};
+constexpr std::string_view access_words[] = {"auto", "on", "off"};
+constexpr std::string_view access_format_words[] = {"goma", "combined"};
+
+constexpr Field log_fields[] = {
+    field<&LogConf::level>("level", "The least important kind of message that is written.", one_of_ignoring_case(level_words), env("GOMA_LOG_LEVEL")),
+    field<&LogConf::format>("format", "Lines for people or JSON objects for programs.", one_of_ignoring_case(format_words), env_default("GOMA_LOG_FORMAT")),
+    field<&LogConf::file_path>("filePath", "The log file; empty means standard output. A file is rotated by the three limits below.", env_default("GOMA_LOG_FILE"), example("/var/log/goma/goma.log")),
+    field<&LogConf::max_age_days>("maxAgeDays", "Days a rotated log file is kept.", count, env_default("GOMA_LOG_MAX_AGE_DAYS")),
+    field<&LogConf::max_backups>("maxBackups", "Rotated log files that are kept.", count, env_default("GOMA_LOG_MAX_BACKUPS")),
+    field<&LogConf::max_size_mb>("maxSizeMB", "Megabytes after which a log file is rotated; 0 means never.", count, env_default("GOMA_LOG_MAX_SIZE_MB")),
+    field<&LogConf::access>("access", "Whether requests are logged; auto does when level is info, debug or trace.", one_of(access_words), addition),
+    field<&LogConf::access_format>("accessFormat", "The form of access lines: Goma's own, or the combined format of web servers.", one_of(access_format_words), addition),
+};
+constexpr Section log_section = section_of<LogConf>("gateway.log", "What is logged, how and where.", log_fields);
+
+constexpr Field dns_cache_fields[] = {
+    field<&DnsCacheConf::ttl>("ttl", "Seconds a resolved backend name is kept.", seconds),
+    field<&DnsCacheConf::clear_on_reload>("clearOnReload", "Forget resolved names on every reload."),
+    field<&DnsCacheConf::resolver>("resolver", "Name servers as IP or IP:port, tried in order; empty means the system's.", example("[\"10.0.0.2:53\"]")),
+};
+constexpr Section dns_cache_section = section_of<DnsCacheConf>("gateway.networking.dnsCache", "How names of backends are resolved and kept.", dns_cache_fields);
+
+constexpr Field transport_fields[] = {
+    field<&TransportConf::insecure_skip_verify>("insecureSkipVerify", "Accept any certificate from backends. For tests only."),
+    field<&TransportConf::disable_compression>("disableCompression", "Do not ask backends for gzip on behalf of clients that did not."),
+    field<&TransportConf::max_idle_conns>("maxIdleConns", "Idle backend connections kept, over all backends.", count),
+    field<&TransportConf::max_idle_conns_per_host>("maxIdleConnsPerHost", "Idle connections kept per backend.", count),
+    field<&TransportConf::max_conns_per_host>("maxConnsPerHost", "Connections per backend; more requests wait. 0 means no limit.", count),
+    field<&TransportConf::tls_handshake_timeout>("tlsHandshakeTimeout", "Seconds for a TLS handshake with a backend; 0 means no limit.", seconds),
+    field<&TransportConf::response_header_timeout>("responseHeaderTimeout", "Seconds a backend may take to begin its response; 0 means no limit.", seconds),
+    field<&TransportConf::idle_conn_timeout>("idleConnTimeout", "Seconds an idle backend connection is kept.", seconds),
+    field<&TransportConf::force_attempt_http2>("forceAttemptHTTP2", "Offer HTTP/2 to backends reached over TLS."),
+};
+constexpr Section transport_section = section_of<TransportConf>("gateway.networking.transport", "Connections to backends.", transport_fields);
+
+constexpr Field passive_health_fields[] = {
+    field<&PassiveHealthConf::enabled>("enabled", "Leave out backends that keep failing, on routes with two or more."),
+    field<&PassiveHealthConf::max_fails>("maxFails", "Failures in a row after which a backend is left out; at least 1.", range(std::numeric_limits<int>::min(), any_positive)),
+    field<&PassiveHealthConf::eject_for>("ejectFor", "How long it is left out.", example("10s")),
+};
+constexpr Section passive_health_section = section_of<PassiveHealthConf>("gateway.networking.passiveHealthCheck", "Judging backends by the traffic they answer.", passive_health_fields);
+
+constexpr Field networking_fields[] = {
+    section<&NetworkingConf::dns_cache>("dnsCache", "How names of backends are resolved and kept.", dns_cache_section),
+    section<&NetworkingConf::transport>("transport", "Connections to backends.", transport_section),
+    section<&NetworkingConf::passive_health_check>("passiveHealthCheck", "Judging backends by the traffic they answer.", passive_health_section),
+    field<&NetworkingConf::max_connections>("maxConnections", "Client connections per worker; 0 means what the descriptor limit allows.", count, addition),
+    field<&NetworkingConf::min_rate>("minRate", "Bytes per second a client must keep while it sends a body or reads a response; 0 means none.", count, addition),
+    field<&NetworkingConf::max_header_bytes>("maxHeaderBytes", "Bytes of a request head; above it the answer is 431.", range(1024, 1'048'576), addition),
+    field<&NetworkingConf::max_headers>("maxHeaders", "Header fields of a request; above it the answer is 431.", range(8, 10'000), addition),
+    field<&NetworkingConf::max_request_line>("maxRequestLine", "Bytes of a request line; above it the answer is 414.", range(256, 1'048'576), addition),
+    field<&NetworkingConf::queue>("queue", "Requests that may wait for a connection to one backend.", count, addition),
+    field<&NetworkingConf::queue_timeout>("queueTimeout", "Seconds a request waits for a connection.", seconds, addition),
+    field<&NetworkingConf::connect_timeout>("connectTimeout", "Seconds to connect to a backend.", seconds, range(1, 3600), addition),
+    field<&NetworkingConf::retries>("retries", "Further attempts for a request that is safe to repeat.", range(0, 10), addition),
+};
+constexpr Section networking_section = section_of<NetworkingConf>("gateway.networking", "Limits towards clients, and connections to backends.", networking_fields);
+
+constexpr Field proxy_fields[] = {
+    field<&ProxyConf::enabled>("enabled", "Believe the headers below when they come from a trusted proxy.", env("GOMA_PROXY_ENABLED")),
+    field<&ProxyConf::trusted_proxies>("trustedProxies", "Addresses and networks of proxies in front of goma.", as(Kind::cidr), env("GOMA_PROXY_TRUSTED_PROXIES"), example("[127.0.0.1, \"10.0.0.0/8\"]")),
+    field<&ProxyConf::ip_headers>("ipHeaders", "Headers that may hold the client's address, tried in order.", env("GOMA_PROXY_IP_HEADERS")),
+};
+constexpr Section proxy_section = section_of<ProxyConf>("gateway.proxy", "Proxies in front of goma whose word about the client counts.", proxy_fields);
+
+constexpr Field monitoring_middleware_fields[] = {
+    field<&MonitoringMiddlewareConf::metrics>("metrics", "Names of middlewares in front of the metrics endpoint."),
+    field<&MonitoringMiddlewareConf::route_health_check>("routeHealthCheck", "Names of middlewares in front of /healthz/routes."),
+};
+constexpr Section monitoring_middleware_section = section_of<MonitoringMiddlewareConf>("gateway.monitoring.middleware", "Middlewares in front of the built-in endpoints.", monitoring_middleware_fields);
+
+constexpr Field monitoring_fields[] = {
+    field<&MonitoringConf::enable_metrics>("enableMetrics", "Serve metrics for Prometheus.", env("GOMA_ENABLE_METRICS")),
+    field<&MonitoringConf::metrics_path>("metricsPath", "Where metrics are served.", as(Kind::path)),
+    field<&MonitoringConf::host>("host", "Serve metrics and route health for this host only.", as(Kind::host), example("ops.example.com")),
+    field<&MonitoringConf::visitor_ttl>("visitorTTL", "The window of the visitors gauge, at least 30s.", example("5m")),
+    field<&MonitoringConf::enable_readiness>("enableReadiness", "Answer /readyz.", env("GOMA_ENABLE_READINESS")),
+    field<&MonitoringConf::enable_liveness>("enableLiveness", "Answer /healthz.", env("GOMA_ENABLE_LIVENESS")),
+    field<&MonitoringConf::enable_route_health_check>("enableRouteHealthCheck", "Answer /healthz/routes."),
+    field<&MonitoringConf::include_route_health_errors>("includeRouteHealthErrors", "Show error texts on /healthz/routes."),
+    section<&MonitoringConf::middleware>("middleware", "Middlewares in front of the built-in endpoints.", monitoring_middleware_section),
+};
+constexpr Section monitoring_section = section_of<MonitoringConf>("gateway.monitoring", "Metrics and health endpoints.", monitoring_fields);
+
+constexpr Field extra_config_fields[] = {
+    field<&ExtraConfigConf::directory>("directory", "A directory whose *.yml and *.yaml files add routes and middlewares.", env("GOMA_EXTRA_CONFIG_DIR"), example("/etc/goma/extra")),
+    field<&ExtraConfigConf::watch>("watch", "Reload when a file of the directory changes.", env("GOMA_EXTRA_CONFIG_WATCH")),
+};
+constexpr Section extra_config_section = section_of<ExtraConfigConf>("gateway.extraConfig", "More files with routes and middlewares.", extra_config_fields);
+
+constexpr Field defaults_fields[] = {
+    field<&DefaultsConf::middlewares>("middlewares", "Names of middlewares that every route gets, before its own."),
+};
+constexpr Section defaults_section = section_of<DefaultsConf>("gateway.defaults", "What every route starts with.", defaults_fields);
+
+constexpr Field backend_fields[] = {
+    field<&BackendConf::endpoint>("endpoint", "The URL of the backend; may carry a base path.", required, as(Kind::url)),
+    field<&BackendConf::weight>("weight", "Its share of the requests; any weight above 0 on a route makes the choice weighted.", count),
+    reserved("match", "Conditions that send a request to this backend."),
+    reserved("exclusive", "Matching requests go to this backend only."),
+    reserved("priority", "Which of several matching exclusive backends wins."),
+};
+constexpr Section backend_section = section_of<BackendConf>("gateway.routes[].backends[]", "One of several backends of a route.", backend_fields);
+
+constexpr Field security_fields[] = {
+    field<&RouteSecurityConf::forward_host_headers>("forwardHostHeaders", "Send the client's Host to the backend instead of the backend's own name."),
+    reserved("enableExploitProtection", "Refuse requests that look like common exploits."),
+    reserved("tls", "Certificates towards the backend."),
+};
+constexpr Section security_section = section_of<RouteSecurityConf>("gateway.routes[].security", "What the backend sees, and what it is protected from.", security_fields);
+
+constexpr Field route_fields[] = {
+    field<&RouteConf::name>("name", "A unique name; used in logs and metrics.", required, example("api")),
+    field<&RouteConf::path>("path", "The prefix this route serves, by whole segments; {name} stands for one segment.", required, as(Kind::path), example("/api")),
+    field<&RouteConf::hosts>("hosts", "Hosts this route serves: names, *.example.com, {sub}.example.com; empty means any.", as(Kind::host), example("[api.example.com]")),
+    field<&RouteConf::methods>("methods", "Methods this route serves, in capital letters; empty means all.", example("[GET, HEAD]")),
+    field<&RouteConf::rewrite>("rewrite", "What the backend sees in place of path.", as(Kind::path), example("/")),
+    field<&RouteConf::target>("target", "The URL of the only backend; ignored when backends are given.", as(Kind::url), formerly("destination"), example("http://127.0.0.1:9000")),
+    section<&RouteConf::backends>("backends", "Several backends that share the requests.", backend_section),
+    field<&RouteConf::priority>("priority", "Lower wins over higher when several routes match; negative comes before the default.", range(-1'000'000, 1'000'000)),
+    field<&RouteConf::enabled>("enabled", "A route that is not enabled does not exist.", formerly_inverted("disabled")),
+    section<&RouteConf::security>("security", "What the backend sees, and what it is protected from.", security_section),
+    field<&RouteConf::middlewares>("middlewares", "Names of middlewares, in the order they act."),
+    field<&RouteConf::disable_metrics>("disableMetrics", "Count nothing for this route; it is still logged."),
+    field<&RouteConf::disable_host_forwarding>("disableHostForwarding", "The opposite of security.forwardHostHeaders.", deprecated("security.forwardHostHeaders")),
+    reserved("healthCheck", "Active health checks of the backends."),
+    reserved("maintenance", "Answer everything with a maintenance message."),
+    reserved("tls", "The certificate of the route's hosts."),
+    reserved("cors", "Cross-origin headers; the responseHeaders middleware has them."),
+    reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them."),
+    reserved("insecureSkipVerify", "Accept any certificate from the backend."),
+    reserved("blockCommonExploits", "Refuse requests that look like common exploits."),
+};
+
+constexpr Field middleware_fields[] = {
+    field<&MiddlewareConf::name>("name", "A unique name that routes refer to.", required, example("login")),
+    field<&MiddlewareConf::type>("type", "What it does.", required, example("forwardAuth")),
+    field<&MiddlewareConf::paths>("paths", "Paths of the route it acts on; empty means all of them.", example("[/admin]")),
+    field<&MiddlewareConf::rule>("rule", "Settings of the type."),
+};
+
+}  // namespace
+
+constexpr Section route_section = section_of<RouteConf>("gateway.routes[]", "Which requests go where.", route_fields, "route");
+constexpr Section middleware_section = section_of<MiddlewareConf>("middlewares[]", "A named feature that routes use.", middleware_fields, "middleware");
+
+namespace {
+
+constexpr Field gateway_fields[] = {
+    section<&GatewayConf::entry_points>("entryPoints", "Where goma listens.", entry_points_section),
+    section<&GatewayConf::timeouts>("timeouts", "How long a client may take.", timeouts_section),
+    section<&GatewayConf::log>("log", "What is logged, how and where.", log_section),
+    section<&GatewayConf::networking>("networking", "Limits towards clients, and connections to backends.", networking_section),
+    section<&GatewayConf::proxy>("proxy", "Proxies in front of goma whose word about the client counts.", proxy_section),
+    section<&GatewayConf::monitoring>("monitoring", "Metrics and health endpoints.", monitoring_section),
+    field<&GatewayConf::strict_slash>("strictSlash", "Redirect to the other form of a path when only its trailing slash differs from one that exists."),
+    field<&GatewayConf::debug>("debug", "More fields in access lines; on when the log level is debug or trace."),
+    section<&GatewayConf::extra_config>("extraConfig", "More files with routes and middlewares.", extra_config_section),
+    section<&GatewayConf::defaults>("defaults", "What every route starts with.", defaults_section),
+    section<&GatewayConf::routes>("routes", "Which requests go where.", route_section),
+    field<&GatewayConf::read_timeout>("readTimeout", "The same as timeouts.read.", seconds, deprecated("timeouts.read")),
+    field<&GatewayConf::write_timeout>("writeTimeout", "The same as timeouts.write.", seconds, deprecated("timeouts.write")),
+    field<&GatewayConf::idle_timeout>("idleTimeout", "The same as timeouts.idle.", seconds, deprecated("timeouts.idle")),
+    field<&GatewayConf::enable_metrics>("enableMetrics", "The same as monitoring.enableMetrics.", deprecated("monitoring.enableMetrics")),
+    reserved("tls", "Certificates of the HTTPS listener."),
+    reserved("redis", "State shared between hosts."),
+    reserved("providers", "Routes from directories, HTTP or git."),
+    reserved("reload", "An endpoint that reloads; gomactl reload does the same."),
+    reserved("analytics", "A stream of requests in Redis."),
+    reserved("geoip", "The database of countries."),
+    reserved("cors", "Cross-origin headers; the responseHeaders middleware has them."),
+    reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them."),
+};
+
+}  // namespace
+
+constexpr Section gateway_section = section_of<GatewayConf>("gateway", "The gateway and its routes.", gateway_fields);
+
+namespace {
+
+constexpr Field file_fields[] = {
+    field<&Config::version>("version", "The format of the file; 2 today, and never checked.", example("2")),
+    section<&Config::gateway>("gateway", "The gateway and its routes.", gateway_section),
+    section<&Config::middlewares>("middlewares", "Named features that routes use.", middleware_section),
+    reserved("certManager", "Certificates obtained automatically."),
+    reserved("certificateManager", "Certificates obtained automatically; an old spelling of certManager."),
+    reserved("plugins", "Features loaded at run time."),
+};
+
+constexpr Field extra_file_fields[] = {
+    field<&ExtraFile::version>("version", "Never checked."),
+    field<&ExtraFile::metadata>("metadata", "Anything; not looked at."),
+    section<&ExtraFile::routes>("routes", "Routes added to gateway.routes.", route_section),
+    section<&ExtraFile::middlewares>("middlewares", "Middlewares added to the main file's.", middleware_section),
+};
+
+}  // namespace
+
+constexpr Section file_section = section_of<Config>("file", "The whole file.", file_fields);
+constexpr Section extra_file_section = section_of<ExtraFile>("extra file", "A file of extraConfig.directory.", extra_file_fields);
+
+}  // namespace goma::http
