@@ -226,6 +226,7 @@ class Goma:
         self.address = None
         self.baseline = {}
         self.guards, self.binary = guards, binary
+        self.output_to = None           # an open file in place of goma.out
         self.started_pids = set()
         self.expected_exit = 0
         self.write(text if text is not None else config_text(routes, middlewares, **gateway))
@@ -272,7 +273,8 @@ class Goma:
             self.notify.bind(self.path("notify.sock"))
             os.chmod(self.path("notify.sock"), 0o777)
             self.notify.setblocking(False)
-        with open(self.path("goma.out"), "ab") as output:
+        with open(self.path("goma.out"), "ab") as file:
+            output = self.output_to or file
             self.process = subprocess.Popen(self.command(), cwd=self.directory, env=self.environment(),
                                             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                             start_new_session=True, preexec_fn=self.preexec)
