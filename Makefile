@@ -44,7 +44,7 @@ HARDENING := -fPIE -fstack-protector-strong $(if $(SANITIZE),,-D_FORTIFY_SOURCE=
 ASAN      := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FUZZ      := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
-compile = $(CXX) -std=c++20 $(OPTIMISE) -pthread $(WARNINGS) $(HARDENING) $(SANITIZE) -Isrc -include $(B)/config.h \
+compile = $(CXX) -std=c++20 $(OPTIMISE) -pthread $(WARNINGS) $(HARDENING) $(SANITIZE) -Isrc -include $(B)/config.h $(DEFINITIONS) \
           $(DEPENDENCY_CFLAGS) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 link    = $(CXX) $(OPTIMISE) -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS) -o $@ $^ \
           $(1) $(LIBS) $(ADDED_LIBS)
@@ -90,16 +90,28 @@ define CONFIG_H
 #define GOMA_STATEDIR "$(localstatedir)/lib/goma"
 #define GOMA_LOGDIR "$(localstatedir)/log/goma"
 #define GOMA_RUNDIR "$(runstatedir)/goma"
-#define GOMA_CONFIGURE_ARGUMENTS "$(strip $(CONFIGURE_ARGUMENTS))"
 $(foreach name,$(HAVE),#define GOMA_HAVE_$(name) 1
-)#define GOMA_ADDED_MODULES(X)$(foreach name,$(ADDED_MODULES), X($(name)))
+)
 endef
 export CONFIG_H
 
-# Written only when its text changes, so that configuring again rebuilds nothing.
+# What only the inventory and the programs need to know: adding a module compiles three files, not a hundred.
+define INVENTORY_H
+#define GOMA_CONFIGURE_ARGUMENTS "$(strip $(CONFIGURE_ARGUMENTS))"
+#define GOMA_ADDED_MODULES(X)$(foreach name,$(ADDED_MODULES), X($(name)))
+endef
+export INVENTORY_H
+
+# Written only when their text changes, so that configuring again rebuilds nothing.
+write_changed = mkdir -p $(@D); printf '%s\n' "$$$(1)" | cmp -s - $@ || printf '%s\n' "$$$(1)" > $@
 $(B)/config.h: always
-	@mkdir -p $(@D)
-	@printf '%s\n' "$$CONFIG_H" | cmp -s - $@ || printf '%s\n' "$$CONFIG_H" > $@
+	@$(call write_changed,CONFIG_H)
+$(B)/inventory.h: always
+	@$(call write_changed,INVENTORY_H)
+
+INVENTORY_USERS := $(MAIN) $(CONTROL) $(B)/src/modules/modules.o
+$(INVENTORY_USERS): private DEFINITIONS := -include $(B)/inventory.h
+$(INVENTORY_USERS): $(B)/inventory.h
 
 $(B)/%.o: %.cc $(B)/config.h
 	@mkdir -p $(@D)
@@ -173,8 +185,12 @@ fuzz:
 
 fuzzers: $(FUZZERS)
 
-bench: all
+# The origin server of the benchmark is C: it must cost nothing beside what it serves.
+bench: all $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 	bench/run
+$(B)/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -Wall -Wextra -o $@ $< -pthread
 
 # --- install ---------------------------------------------------------------------------------------------------------
 
@@ -195,7 +211,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(datadir)/goma $(DESTDIR)$(docdir)
 
 clean:
-	rm -rf $(addprefix $(B)/,src t unit fuzz added libcore.a libhttp.a libmodules.a goma gomactl config.h described)
+	rm -rf $(addprefix $(B)/,src t unit fuzz bench added libcore.a libhttp.a libmodules.a goma gomactl config.h inventory.h described)
 	rm -rf build-asan build-fuzz
 
 distclean: clean
