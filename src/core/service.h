@@ -75,6 +75,8 @@ class Service {
   // shared state; safe on any thread.
   virtual std::unique_ptr<Built> build(Source& source, const std::string& path, Problems& problems) const = 0;
   virtual Plan plan(const Built& built) const = 0;
+  // Answers "routes", "config" or "backends" about a built configuration, as text or JSON. Pure.
+  virtual std::string query(const Built& built, const std::string& what, bool json) const = 0;
 
   virtual void start(Context& context) = 0;
   // New exchanges use this site from now on. `listening` is the complete list of sockets to accept on; sockets that

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// System calls of a stream: one receive, one send, and splice for large bodies.
+#include "core/stream.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace goma::core {
+
+namespace {
+
+size_t total(const iovec* pieces, int count) {
+  size_t n = 0;
+  for (int i = 0; i < count; ++i) n += pieces[i].iov_len;
+  return n;
+}
+
+bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOTCONN; }
+
+}  // namespace
+
+void Stream::close() {
+  watch_.close();
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+  if (pipe_) buffers_.pipes.give(std::move(pipe_));
+  rest_ = std::string();
+  rest_sent_ = 0;
+}
+
+void Stream::reset() {
+  if (fd_ < 0) return;
+  const linger abort{1, 0};
+  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+  close();
+}
+
+bool Stream::shutdown_write() {
+  shutdown_wanted_ = true;
+  if (backlog() != 0) return true;
+  return ::shutdown(fd_, SHUT_WR) == 0 || errno == ENOTCONN;
+}
+
+Stream::Read Stream::read(char* into, size_t room) {
+  const ssize_t n = ::recv(fd_, into, room, 0);
+  if (n > 0) {
+    received_ += static_cast<uint64_t>(n);
+    return {Io::ok, static_cast<size_t>(n), static_cast<size_t>(n) == room || peer_closed_};
+  }
+  if (n == 0) return {Io::eof};
+  if (errno == EINTR) return {Io::ok, 0, true};
+  return {would_block() ? Io::blocked : Io::failed};
+}
+
+Stream::Io Stream::write(std::string_view data) {
+  const iovec piece{const_cast<char*>(data.data()), data.size()};
+  return write(&piece, 1);
+}
+
+Stream::Io Stream::write(const iovec* pieces, int count) {
+  if (backlog() != 0) return keep(pieces, count, 0);
+  const size_t all = total(pieces, count);
+  if (all == 0) return Io::ok;
+  ssize_t n;
+  if (count == 1) {
+    n = ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
+  } else {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces);
+    message.msg_iovlen = static_cast<size_t>(count);
+    n = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+  }
+  if (n < 0) {
+    if (!would_block() && errno != EINTR) return Io::failed;
+    n = 0;
+  }
+  sent_ += static_cast<uint64_t>(n);
+  if (static_cast<size_t>(n) == all) return Io::ok;
+  return keep(pieces, count, static_cast<size_t>(n));
+}
+
+Stream::Io Stream::keep(const iovec* pieces, int count, size_t skip) {
+  for (int i = 0; i < count; ++i) {
+    const size_t length = pieces[i].iov_len;
+    if (skip >= length) {
+      skip -= length;
+      continue;
+    }
+    rest_.append(static_cast<const char*>(pieces[i].iov_base) + skip, length - skip);
+    skip = 0;
+  }
+  return Io::blocked;
+}
+
+Stream::Io Stream::flush() {
+  while (rest_sent_ < rest_.size()) {
+    const ssize_t n = ::send(fd_, rest_.data() + rest_sent_, rest_.size() - rest_sent_, MSG_NOSIGNAL);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return would_block() ? Io::blocked : Io::failed;
+    }
+    sent_ += static_cast<uint64_t>(n);
+    rest_sent_ += static_cast<size_t>(n);
+  }
+  if (rest_sent_ != 0) {
+    rest_ = std::string();
+    rest_sent_ = 0;
+  }
+  if (pipe_) {
+    const Io state = drain_pipe();
+    if (state != Io::ok) return state;
+  }
+  if (shutdown_wanted_ && ::shutdown(fd_, SHUT_WR) != 0 && errno != ENOTCONN) return Io::failed;
+  return Io::ok;
+}
+
+Stream::Io Stream::drain_pipe() {
+  while (pipe_->inside > 0) {
+    const ssize_t n = ::splice(pipe_->out(), nullptr, fd_, nullptr, pipe_->inside, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (n <= 0) {
+      if (n < 0 && errno == EINTR) continue;
+      return n < 0 && would_block() ? Io::blocked : Io::failed;
+    }
+    sent_ += static_cast<uint64_t>(n);
+    pipe_->inside -= static_cast<size_t>(n);
+  }
+  buffers_.pipes.give(std::move(pipe_));
+  return Io::ok;
+}
+
+Stream::Read Stream::splice_from(Stream& source, size_t max) {
+  if (backlog() != 0) return {Io::blocked};
+  if (!pipe_) pipe_ = buffers_.pipes.take();
+  if (!pipe_) return {Io::failed};
+  const size_t want = max < Pipe::capacity ? max : Pipe::capacity;
+  ssize_t n;
+  do {
+    n = ::splice(source.fd_, nullptr, pipe_->in(), nullptr, want, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  } while (n < 0 && errno == EINTR);
+  if (n <= 0) {
+    buffers_.pipes.give(std::move(pipe_));
+    if (n == 0) return {Io::eof};
+    return {would_block() ? Io::blocked : Io::failed};
+  }
+  source.received_ += static_cast<uint64_t>(n);
+  pipe_->inside = static_cast<size_t>(n);
+  if (drain_pipe() == Io::failed) return {Io::failed};
+  return {Io::ok, static_cast<size_t>(n), true};
+}
+
+}  // namespace goma::core

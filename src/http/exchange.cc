@@ -1,0 +1,505 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The walk of an exchange. Request side: prepare, route, chain, content. Response side: gateway headers, the steps
+// backwards, filters, the client. Each stops and goes on at exactly one place when a middleware waits.
+#include "http/exchange.h"
+
+#include <algorithm>
+
+#include "http/access_log.h"
+#include "http/client_address.h"
+#include "http/error_page.h"
+#include "http/forward.h"
+#include "http/request_id.h"
+#include "http/route_metrics.h"
+#include "http/runtime.h"
+#include "http/site.h"
+
+namespace goma::http {
+
+namespace {
+
+constexpr std::string_view gateway_name = "Goma Gateway";
+
+// The last stage of a response body: the client.
+struct ToClient final : BodyFilter {
+  ToClient(ClientStream& to, uint64_t& count) : client(to), bytes(count) {}
+  void write(std::string_view data, bool) override {
+    bytes += data.size();
+    client.send_body(data);
+  }
+  ClientStream& client;
+  uint64_t& bytes;
+};
+
+// Headers that only a trusted proxy may send: dropped from everybody else (attack cases C36, C39, C41).
+constexpr HeaderId untrusted[] = {HeaderId::forwarded,          HeaderId::x_forwarded_for,   HeaderId::x_forwarded_proto,
+                                  HeaderId::x_forwarded_host,   HeaderId::x_forwarded_port,  HeaderId::x_forwarded_prefix,
+                                  HeaderId::x_forwarded_scheme, HeaderId::x_real_ip,         HeaderId::true_client_ip,
+                                  HeaderId::cf_connecting_ip};
+
+constexpr HeaderId hop_by_hop[] = {HeaderId::keep_alive,       HeaderId::proxy_connection, HeaderId::proxy_authenticate,
+                                   HeaderId::proxy_authorization, HeaderId::te,            HeaderId::trailer,
+                                   HeaderId::transfer_encoding, HeaderId::http2_settings,  HeaderId::proxy};
+
+// RFC 9110 7.6.1: what Connection names goes no further, except fields no client may make us drop.
+void drop_named(Headers& headers, std::string_view list) {
+  while (!list.empty()) {
+    const size_t comma = list.find(',');
+    const std::string_view name = core::trim(list.substr(0, comma));
+    list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
+    const HeaderId id = header_id(name);
+    const bool keep = id == HeaderId::host || id == HeaderId::content_length || id == HeaderId::upgrade || id == HeaderId::cookie ||
+                      id == HeaderId::authorization || id == HeaderId::connection;
+    if (!keep && !name.empty()) headers.remove(name);
+  }
+}
+
+void drop_hop_by_hop(Headers& headers, bool upgrade) {
+  for (const Header& h : headers) {
+    if (h.id == HeaderId::connection) drop_named(headers, h.value);
+  }
+  headers.remove(HeaderId::connection);
+  for (HeaderId id : hop_by_hop) headers.remove(id);
+  if (!upgrade) headers.remove(HeaderId::upgrade);
+}
+
+}  // namespace
+
+std::string_view ending_name(Ending ending) {
+  static constexpr std::string_view names[] = {"complete",        "client-abort",    "client-timeout", "bad-request",
+                                               "no-route",        "refused",         "backend-connect", "backend-timeout",
+                                               "backend-fault",   "backend-truncated", "overload",      "gateway-stop",
+                                               "internal"};
+  return names[static_cast<size_t>(ending)];
+}
+
+Exchange::Exchange(Runtime& runtime, ClientStream& client, core::Arena& arena, RequestHead& head, std::string_view socket_ip)
+    : runtime_(runtime),
+      client_(client),
+      arena_(arena),
+      request_(head),
+      response_(arena),
+      answer_headers_(arena),
+      extra_headers_(arena),
+      site_(runtime.site),
+      started_us_(runtime.loop.now_us()) {
+  site_->hold();
+  client_info_ = {socket_ip, socket_ip, "http"};
+  wait_deadline_.bind<&Exchange::wait_expired>(runtime.wheel, this);
+}
+
+Exchange::~Exchange() {
+  account();
+  drop_content();
+  release_site();
+}
+
+int64_t Exchange::now_ms() const { return runtime_.loop.now_ms(); }
+
+// ---------------------------------------------------------------- request side
+
+void Exchange::begin() {
+  prepare();
+  if (!set_path(request_.path)) {
+    refuse(400, "400 Bad Request", Ending::bad_request);
+    return;
+  }
+  const Router::Match match = site_->router().find(request_.host, path_.decoded, request_.method_text);
+  if (match.route == nullptr) {
+    ending_ = Ending::no_route;
+    reply_unrouted(match);
+    return;
+  }
+  route_ = match.route;
+  route_metrics_ = route_->metrics;
+  logged_ = route_->listed;
+  run_chain(0);
+}
+
+// What must be true before any rule looks: hop-by-hop fields gone, client address known, untrusted claims removed.
+void Exchange::prepare() {
+  Headers& headers = request_.headers;
+  query_ = request_.query;
+  has_query_ = request_.has_query;
+  if (request_.upgrade && core::iequals(headers.get(HeaderId::upgrade), "h2c")) request_.upgrade = false;
+  drop_hop_by_hop(headers, request_.upgrade);
+  const ClientAddress address = site_->trusted_proxies().resolve(client_info_.socket_ip, headers, arena_);
+  client_info_.ip = address.ip;
+  if (!address.scheme.empty()) client_info_.scheme = address.scheme;
+  if (!address.trusted) {
+    for (HeaderId id : untrusted) headers.remove(id);
+  }
+}
+
+bool Exchange::set_path(std::string_view encoded) {
+  const CanonicalPath path = canonical_path(encoded, arena_);
+  if (!path.ok) return false;
+  path_ = path;
+  return true;
+}
+
+std::string_view Exchange::id() {
+  if (!id_.empty()) return id_;
+  const std::string_view given = request_.headers.get(HeaderId::x_request_id);
+  id_ = given.empty() || given.size() > 128 ? runtime_.ids->make(arena_) : given;
+  return id_;
+}
+
+void Exchange::refuse(int status, std::string_view message, Ending ending) {
+  ending_ = ending;
+  static_cast<void>(reply(status, message));
+  deliver_answer();
+}
+
+// goma-config 6.7: plain text, whatever the client accepts.
+void Exchange::reply_unrouted(const Router::Match& match) {
+  if (!match.redirect.empty()) {
+    static_cast<void>(redirect(301, has_query_ ? arena_.join(match.redirect, "?", query_) : match.redirect));
+  } else if (match.method_mismatch) {
+    static_cast<void>(reply_with(405, "text/plain; charset=utf-8", "Method Not Allowed\n"));
+    reply_header(HeaderId::allow, match.allow);
+  } else {
+    static_cast<void>(reply_with(404, "text/plain; charset=utf-8", "404 page not found\n"));
+    reply_header(HeaderId::x_content_type_options, "nosniff");
+  }
+  deliver_answer();
+}
+
+void Exchange::run_chain(size_t from) {
+  const std::vector<Step>& steps = route_->steps;
+  for (cursor_ = from; cursor_ < steps.size(); ++cursor_) {
+    const Step& step = steps[cursor_];
+    if (step.paths != nullptr && !step.paths->matches(path_.decoded)) continue;
+    applied_ |= uint64_t{1} << cursor_;
+    const Verdict verdict = step.middleware->on_request(*this);
+    if (verdict.kind() == Verdict::Kind::next) continue;
+    if (verdict.kind() == Verdict::Kind::done) deliver_answer();
+    return;
+  }
+  run_content();
+}
+
+void Exchange::run_content() {
+  if (route_->endpoint) {
+    const Verdict verdict = route_->endpoint->serve(*this);
+    if (verdict.kind() == Verdict::Kind::done) deliver_answer();
+    return;
+  }
+  if (!route_->methods.empty() && std::find(route_->methods.begin(), route_->methods.end(), request_.method_text) == route_->methods.end()) {
+    ending_ = Ending::refused;
+    static_cast<void>(reply(405, arena_.join("405 ", request_.method_text, " method not allowed")));
+    deliver_answer();
+    return;
+  }
+  state_ = State::forwarding;
+  forward_ = arena_.make<Forward>(*this);
+  forward_->start();
+}
+
+// ---------------------------------------------------------------- waiting
+
+void WaitBase::tell(Exchange& x, WaitBase& wait) { x.wait_complete(wait); }
+
+Verdict Exchange::begin_wait(WaitBase& wait) {
+  GOMA_CHECK(wait_ == nullptr);
+  wait.starting_ = true;
+  wait.start();
+  wait.starting_ = false;
+  if (wait.complete_) return wait.go_on(*this);
+  GOMA_CHECK(wait.limit_ms() > 0);
+  wait_ = &wait;
+  wait_deadline_.in(wait.limit_ms());
+  return Verdict(Verdict::Kind::suspended);
+}
+
+void Exchange::wait_complete(WaitBase& wait) {
+  GOMA_CHECK(wait_ == &wait);
+  wait_ = nullptr;
+  wait_deadline_.clear();
+  if (state_ == State::over) return;
+  resume_after(wait.go_on(*this));
+}
+
+void Exchange::wait_expired() {
+  if (wait_ != nullptr) wait_->expire();
+}
+
+void Exchange::resume_after(Verdict verdict) {
+  if (verdict.kind() == Verdict::Kind::suspended) return;
+  if (started_response_) {
+    if (verdict.kind() == Verdict::Kind::done) prepare_answer();
+    run_response_steps();
+    return;
+  }
+  if (verdict.kind() == Verdict::Kind::done) {
+    deliver_answer();
+  } else {
+    run_chain(cursor_ + 1);
+  }
+}
+
+// ---------------------------------------------------------------- answers
+
+Verdict Exchange::reply(int status, std::string_view message) {
+  const ErrorBody page = make_error_body(arena_, request_.headers.get(HeaderId::accept), request_.headers.get(HeaderId::content_type), status, message);
+  const Verdict verdict = reply_with(status, page.content_type, page.body);
+  if (page.nosniff) answer_headers_.add(HeaderId::x_content_type_options, "nosniff");
+  return verdict;
+}
+
+Verdict Exchange::reply_with(int status, std::string_view content_type, std::string_view body) {
+  GOMA_CHECK(!head_sent_);
+  has_answer_ = true;
+  answer_status_ = status;
+  answer_body_ = body;
+  answer_headers_ = Headers(arena_);
+  if (!content_type.empty()) answer_headers_.add(HeaderId::content_type, content_type);
+  return Verdict::done();
+}
+
+Verdict Exchange::redirect(int status, std::string_view location) {
+  const bool with_body = request_.method == Method::get || request_.method == Method::head;
+  const Verdict verdict = with_body ? reply_with(status, "text/html; charset=utf-8", redirect_body(arena_, location, status)) : reply_with(status, {}, {});
+  answer_headers_.add(HeaderId::location, location);
+  return verdict;
+}
+
+void Exchange::deliver_answer() {
+  if (ending_ == Ending::complete && answer_status_ >= 400) ending_ = Ending::refused;
+  prepare_answer();
+  respond();
+}
+
+void Exchange::prepare_answer() {
+  response_.status = answer_status_;
+  response_.reason = reason_phrase(answer_status_);
+  response_.headers = answer_headers_;
+  response_.body = {Framing::length, answer_body_.size()};
+}
+
+// ---------------------------------------------------------------- response side
+
+void Exchange::respond() {
+  GOMA_CHECK(!started_response_);
+  started_response_ = true;
+  if (!has_answer_) drop_hop_by_hop(response_.headers, response_.status == 101);
+  if (route_ != nullptr) {  // before the steps, so that a policy may change them
+    if (route_->listed) {
+      response_.headers.set(HeaderId::x_goma_request_id, id());
+      response_.headers.set(HeaderId::proxied_by, gateway_name);
+    }
+    if (!has_answer_ && response_.status != 101) response_.headers.remove(HeaderId::server);
+  }
+  for (const Header& h : extra_headers_) response_.headers.add(h.id, h.name, h.value);
+  response_cursor_ = route_ != nullptr ? route_->steps.size() : 0;
+  run_response_steps();
+}
+
+void Exchange::run_response_steps() {
+  while (response_cursor_ > 0) {
+    --response_cursor_;
+    const bool seen = (applied_ >> response_cursor_) & 1;
+    const Step& step = route_->steps[response_cursor_];
+    if (!seen && (response_cursor_ >= route_->wraps || (step.paths != nullptr && !step.paths->matches(path_.decoded)))) continue;
+    const Verdict verdict = step.middleware->on_response(*this);
+    if (verdict.kind() == Verdict::Kind::suspended) return;
+    if (verdict.kind() == Verdict::Kind::done) {
+      drop_content();
+      prepare_answer();
+    }
+  }
+  send_head();
+}
+
+void Exchange::send_head() {
+  head_sent_ = true;
+  state_ = State::responding;
+  if (response_.headers.get(HeaderId::date).empty()) response_.headers.add(HeaderId::date, runtime_.ids->date(runtime_.loop.wall().tv_sec));
+  build_filters();
+  client_.send_head(response_);
+  if (response_.status == 101) {
+    open_tunnel();
+    return;
+  }
+  if (has_answer_) {
+    response_body(answer_body_);
+    response_end(nullptr);
+    client_.flush();
+    return;
+  }
+  if (forward_ != nullptr) forward_->resume_response();
+}
+
+void Exchange::build_filters() {
+  if (route_ == nullptr || applied_ == 0) return;
+  BodyFilter* last = nullptr;
+  for (size_t i = 0; i < route_->steps.size(); ++i) {
+    if (((applied_ >> i) & 1) == 0) continue;
+    BodyFilter* filter = route_->steps[i].middleware->filter_body(*this);
+    if (filter == nullptr) continue;
+    if (last == nullptr) last = arena_.make<ToClient>(client_, response_bytes);
+    filter->next_ = last;
+    last = filter;
+  }
+  filters_ = last;
+  if (filters_ != nullptr && response_.body.framing == Framing::length) response_.body.framing = Framing::chunked;
+}
+
+bool Exchange::wants_response_body() const { return head_sent_ && flow_ == Flow::go && state_ != State::over; }
+
+void Exchange::response_body(std::string_view data) {
+  if (filters_ != nullptr) {
+    filters_->write(data, false);
+    return;
+  }
+  response_bytes += data.size();
+  client_.send_body(data);
+}
+
+Flow Exchange::flush_response() {
+  if (state_ == State::over) return Flow::go;
+  flow_ = client_.flush();
+  return flow_;
+}
+
+void Exchange::response_end(const Headers* trailers) {
+  if (state_ == State::over) return;
+  if (!head_sent_) {  // a middleware still holds the head; it will be sent with an empty body
+    response_.body = {Framing::length, 0};
+    has_answer_ = true;
+    answer_body_ = {};
+    return;
+  }
+  if (filters_ != nullptr) filters_->write({}, true);
+  client_.finish(trailers);
+  client_.flush();
+  finish_response();
+}
+
+bool Exchange::can_splice_response() const { return filters_ == nullptr && flow_ == Flow::go && client_.can_splice(); }
+
+core::Stream::Read Exchange::splice_response(core::Stream& source, size_t max) {
+  const core::Stream::Read moved = client_.splice(source, max);
+  if (moved.state == core::Stream::Io::ok) response_bytes += moved.n;
+  flow_ = client_.flush();
+  return moved;
+}
+
+void Exchange::client_writable() {
+  flow_ = Flow::go;
+  if (state_ == State::over || forward_ == nullptr) return;
+  forward_->resume_response();
+}
+
+// A tunnel holds no configuration: its middlewares are finished now, its site is let go.
+void Exchange::open_tunnel() {
+  state_ = State::tunnelling;
+  client_.flush();
+  if (runtime_.metrics != nullptr) runtime_.metrics->tunnel_opened();
+  tunnel_counted_ = true;
+  route_name_ = arena_.copy(route_->name);
+  trace.backend = arena_.copy(trace.backend);
+  finish_middlewares();
+  forward_->forget_route();
+  route_ = nullptr;
+  release_site();
+  client_.resume_request();
+}
+
+void Exchange::fail(int status, std::string_view message, Ending ending) {
+  if (state_ == State::over) return;
+  ending_ = ending;
+  drop_content();
+  if (head_sent_) {
+    client_.abort();
+    finish_response();
+    return;
+  }
+  started_response_ = false;
+  static_cast<void>(reply(status, message));
+  prepare_answer();
+  respond();
+}
+
+// ---------------------------------------------------------------- request body
+
+bool Exchange::wants_request_body() const {
+  return (state_ == State::forwarding || state_ == State::responding || state_ == State::tunnelling) && forward_ != nullptr && forward_->wants_request_body();
+}
+
+void Exchange::request_body(std::string_view data) { forward_->request_body(data); }
+
+void Exchange::request_end(const Headers* trailers) {
+  if (forward_ != nullptr) forward_->request_end(trailers);
+}
+
+Flow Exchange::flush_request() { return forward_ != nullptr ? forward_->flush_request() : Flow::go; }
+
+// ---------------------------------------------------------------- the end
+
+void Exchange::client_gone(Ending ending) {
+  if (state_ == State::over) return;
+  ending_ = ending;
+  drop_content();
+  finish_response();
+}
+
+void Exchange::finish_response() {
+  state_ = State::over;
+  wait_deadline_.clear();
+}
+
+void Exchange::drop_content() {
+  if (forward_ == nullptr) return;
+  Forward* forward = forward_;
+  forward_ = nullptr;
+  forward->cancel();
+}
+
+void Exchange::finish_middlewares() {
+  if (finished_middlewares_) return;
+  finished_middlewares_ = true;
+  if (route_ == nullptr) return;
+  for (size_t i = 0; i < route_->steps.size(); ++i) {
+    if ((applied_ >> i) & 1) route_->steps[i].middleware->on_finish(*this);
+  }
+}
+
+// Log line and counters, exactly once, whatever happened.
+void Exchange::account() {
+  if (accounted_) return;
+  accounted_ = true;
+  finish_middlewares();
+  if (tunnel_counted_ && runtime_.metrics != nullptr) runtime_.metrics->tunnel_closed();
+  const int status = head_sent_ ? response_.status : ending_ == Ending::client_timeout ? 408 : 499;
+  final_status_ = status;
+  if (runtime_.metrics != nullptr) runtime_.metrics->exchange(static_cast<size_t>(ending_));
+  if (route_metrics_ != nullptr) {
+    const int64_t took = runtime_.loop.now_us() - started_us_;
+    route_metrics_->record(request_.method, status, took, trace.backend.empty() ? -1 : trace.backend_us, request_bytes, response_bytes);
+  }
+  if (runtime_.access_log != nullptr && logged_) runtime_.access_log->record(*this);
+}
+
+void Exchange::release_site() {
+  if (site_ == nullptr) return;
+  Site* site = site_;
+  site_ = nullptr;
+  site->release();
+}
+
+void Exchange::add_log_field(std::string_view key, std::string_view value) {
+  auto* field = arena_.make<LogField>(LogField{arena_.copy(key), arena_.copy(value), nullptr});
+  *log_tail_ = field;
+  log_tail_ = &field->next;
+}
+
+std::string_view Exchange::route_name() const { return route_ != nullptr ? std::string_view(route_->name) : route_name_; }
+
+std::string_view Exchange::waiting_for() const {
+  if (wait_ != nullptr) return wait_->what();
+  return forward_ != nullptr ? forward_->waiting_for() : std::string_view();
+}
+
+}  // namespace goma::http

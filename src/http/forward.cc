@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Attempts, the request as backends see it, and what failures mean to clients.
+#include "http/forward.h"
+
+#include "http/h1_client.h"
+#include "http/route_metrics.h"
+#include "http/runtime.h"
+#include "http/site.h"
+
+namespace goma::http {
+
+namespace {
+
+struct Mapping {
+  int status;
+  Ending ending;
+  std::string_view message;
+};
+
+// goma-config 7.6; a failed TLS handshake is a bad gateway like any other. The trailing blank is Goma's.
+Mapping mapping(Failure::Kind kind) {
+  switch (kind) {
+    case Failure::Kind::connect_timeout:
+    case Failure::Kind::header_timeout:
+    case Failure::Kind::body_timeout:
+    case Failure::Kind::queue_timeout: return {504, Ending::backend_timeout, "504 Gateway Timeout "};
+    case Failure::Kind::queue_full: return {503, Ending::overload, "503 Service Unavailable"};
+    case Failure::Kind::resolve:
+    case Failure::Kind::connect:
+    case Failure::Kind::tls: return {502, Ending::backend_connect, "502 Bad Gateway "};
+    case Failure::Kind::truncated: return {502, Ending::backend_truncated, "502 Bad Gateway "};
+    default: return {502, Ending::backend_fault, "502 Bad Gateway "};
+  }
+}
+
+bool idempotent(Method method) {
+  return method == Method::get || method == Method::head || method == Method::put || method == Method::delete_ ||
+         method == Method::options || method == Method::trace;
+}
+
+bool before_sending(Failure::Kind kind) {
+  return kind == Failure::Kind::connect || kind == Failure::Kind::connect_timeout;
+}
+
+bool lost_connection(Failure::Kind kind) {
+  return kind == Failure::Kind::closed || kind == Failure::Kind::reset || kind == Failure::Kind::send;
+}
+
+}  // namespace
+
+std::string_view failure_name(Failure::Kind kind) {
+  static constexpr std::string_view names[] = {"none",         "resolve",    "connect",        "connect-timeout", "queue-full",
+                                               "queue-timeout", "send",      "closed",         "reset",           "header-timeout",
+                                               "malformed",    "truncated",  "body-timeout",   "tls"};
+  return names[static_cast<size_t>(kind)];
+}
+
+Forward::Forward(Exchange& x) : x_(x) {}
+
+Forward::~Forward() { cancel(); }
+
+void Forward::cancel() {
+  if (Waiter::hook.linked()) Waiter::pool->withdraw(*this);
+  if (connection_ == nullptr) return;
+  H1Client* connection = connection_;
+  connection_ = nullptr;
+  connection->abandon();
+}
+
+void Forward::start() {
+  const RequestHead& request = x_.request();
+  request_ended_ = request.body.framing == Framing::none && !request.upgrade;
+  x_.trace.backend_start_us = x_.runtime().loop.now_us();
+  attempt(false);
+}
+
+void Forward::attempt(bool fresh) {
+  backend_ = x_.route()->upstream->choose(x_.now_ms(), attempts_ > 0 ? backend_ : nullptr);
+  if (backend_ == nullptr) {
+    x_.fail(503, "503 service unavailable", Ending::backend_connect);
+    return;
+  }
+  ++attempts_;
+  x_.trace.backend = backend_->endpoint;
+  backend_->pool->acquire(*this, fresh);
+}
+
+void Forward::on_lease(H1Client& connection) {
+  connection_ = &connection;
+  connection.attach(*this);
+  build_request();
+  if (request_ended_ && x_.request().body.framing == Framing::none) {
+    connection.flush();
+    return;
+  }
+  x_.resume_request();
+  if (connection_ != nullptr) connection_->flush();
+}
+
+void Forward::build_request() {
+  const RequestHead& request = x_.request();
+  auto* headers = x_.arena().make<Headers>(x_.arena());
+  headers->reserve(request.headers.size() + 8);
+  const std::string_view host = x_.route()->forward_host && !request.host.empty() ? request.host : std::string_view(backend_->authority);
+  headers->add(HeaderId::host, host);
+  for (const Header& h : request.headers) {
+    if (h.id != HeaderId::host && h.id != HeaderId::expect) headers->add(h.id, h.name, h.value);
+  }
+  add_forwarded_headers(*headers);
+  BackendRequest out;
+  out.method = request.method_text;
+  out.method_id = request.method;
+  out.target = build_target(*backend_);
+  out.headers = headers;
+  out.body = request.body;
+  out.upgrade = request.upgrade;
+  connection_->send(out);
+}
+
+void Forward::add_forwarded_headers(Headers& headers) {
+  const ClientInfo& client = x_.client();
+  if (!x_.request().host.empty()) headers.set(HeaderId::x_forwarded_host, x_.request().host);
+  const bool direct = client.ip == client.socket_ip;
+  headers.set(HeaderId::x_forwarded_for, direct ? client.ip : x_.arena().join(client.ip, ", ", client.socket_ip));
+  headers.set(HeaderId::x_real_ip, client.ip);
+  headers.set(HeaderId::x_forwarded_proto, client.scheme);
+}
+
+std::string_view Forward::build_target(const Backend& backend) {
+  const RequestHead& request = x_.request();
+  if (request.form == RequestHead::Form::asterisk) return "*";
+  const Route& route = *x_.route();
+  std::string_view path = x_.path().encoded;
+  if (route.has_rewrite) path = rewrite_prefix(route.path, route.rewrite, x_.path(), x_.arena());
+  if (!backend.base_path.empty()) path = join_paths(backend.base_path, path, x_.arena());
+  const bool both = !backend.base_query.empty() && x_.has_query() && !x_.query().empty();
+  if (backend.base_query.empty() && !x_.has_query()) return path;
+  return x_.arena().join(path, "?", backend.base_query, both ? "&" : "", x_.query());
+}
+
+// ---------------------------------------------------------------- request body
+
+bool Forward::wants_request_body() const { return connection_ != nullptr; }
+
+void Forward::request_body(std::string_view data) {
+  if (connection_ == nullptr) return;  // the backend is gone; the rest is of no use
+  body_taken_ = true;
+  connection_->send_body(data);
+}
+
+void Forward::request_end(const Headers* trailers) {
+  request_ended_ = true;
+  if (connection_ != nullptr) connection_->finish_body(trailers);
+}
+
+Flow Forward::flush_request() { return connection_ != nullptr ? connection_->flush() : Flow::go; }
+
+void Forward::on_backend_writable() { x_.resume_request(); }
+
+// ---------------------------------------------------------------- response
+
+void Forward::on_backend_informational(const ResponseHead& head) { x_.respond_informational(head); }
+
+void Forward::on_backend_head(ResponseHead& head) {
+  head_seen_ = true;
+  backend_->pool->succeeded();
+  x_.trace.backend_status = head.status;
+  x_.trace.backend_us = x_.runtime().loop.now_us() - x_.trace.backend_start_us;
+  ResponseHead& response = x_.response();
+  response.status = head.status;
+  response.reason = head.reason;
+  response.body = head.body;
+  response.headers.take(head.headers);
+  x_.respond();
+}
+
+void Forward::on_backend_end(const Headers* trailers) {
+  connection_ = nullptr;
+  x_.trace.backend_us = x_.runtime().loop.now_us() - x_.trace.backend_start_us;
+  x_.response_end(trailers);
+}
+
+void Forward::resume_response() {
+  if (connection_ != nullptr) connection_->resume();
+}
+
+// ---------------------------------------------------------------- failures
+
+void Forward::on_lease_failed(const Failure& failure) { on_backend_failure(failure); }
+
+void Forward::on_backend_failure(const Failure& failure) {
+  connection_ = nullptr;
+  x_.trace.failure = failure_name(failure.kind);
+  if (backend_ != nullptr && failure.kind != Failure::Kind::queue_full && failure.kind != Failure::Kind::queue_timeout && !(failure.reused && lost_connection(failure.kind))) {
+    backend_->pool->failed(x_.now_ms());
+  }
+  if (may_retry(failure)) {
+    ++x_.trace.retries;
+    if (x_.runtime().metrics != nullptr) x_.runtime().metrics->retry();
+    attempt(failure.reused);
+    return;
+  }
+  give_up(failure);
+}
+
+bool Forward::may_retry(const Failure& failure) const {
+  if (backend_ == nullptr || head_seen_ || failure.answered || body_taken_ || x_.over()) return false;
+  if (failure.reused && lost_connection(failure.kind)) return attempts_ <= 3;
+  if (attempts_ > x_.site()->retries()) return false;
+  if (before_sending(failure.kind)) return true;
+  return lost_connection(failure.kind) && idempotent(x_.request().method);
+}
+
+void Forward::give_up(const Failure& failure) {
+  const Mapping answer = mapping(failure.kind);
+  x_.trace.backend_us = x_.runtime().loop.now_us() - x_.trace.backend_start_us;
+  x_.fail(answer.status, answer.message, answer.ending);
+}
+
+std::string_view Forward::waiting_for() const { return backend_ != nullptr ? std::string_view(backend_->endpoint) : std::string_view("a backend"); }
+
+}  // namespace goma::http

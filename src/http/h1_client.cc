@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The backend connection machine. Reading is edge-triggered: every wake reads until the kernel said "no more" or the
+// receiver said "pause"; a paused connection reads again on resume().
+#include "http/h1_client.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "http/h1_writer.h"
+#include "http/runtime.h"
+
+namespace goma::http {
+
+namespace {
+
+// Below this a copy through user space is cheaper than two splices.
+constexpr uint64_t splice_from_bytes = 64 * 1024;
+constexpr unsigned char max_informational = 16;
+
+}  // namespace
+
+H1Client::H1Client(Runtime& runtime, PeerPool& pool) : runtime_(runtime), pool_(pool), stream_(runtime.buffers) {
+  deadline_.bind<&H1Client::on_deadline>(runtime.wheel, this);
+  broken_send_.bind<&H1Client::read_some>(this);
+}
+
+H1Client::~H1Client() = default;
+
+// ---------------------------------------------------------------- connecting
+
+void H1Client::connect() {
+  arm(pool_.limits().connect_ms);
+  lookup_.bind<&H1Client::on_resolved>(this);
+  runtime_.resolver->lookup(pool_.host(), pool_.port(), lookup_);
+}
+
+void H1Client::on_resolved(const core::Result<Addresses>& addresses) {
+  if (!addresses.ok() || addresses.value().empty()) {
+    give_up_connecting({Failure::Kind::resolve, false, false, "the backend's name has no address"});
+    return;
+  }
+  addresses_ = addresses.value();
+  try_next_address();
+}
+
+void H1Client::try_next_address() {
+  int fd = -1;
+  int why = 0;
+  while (next_address_ < addresses_.size()) {
+    stream_.close();
+    const core::Result<int> opened = core::connect_nonblocking(addresses_[next_address_++]);
+    if (opened.ok()) {
+      fd = opened.value();
+      break;
+    }
+    why = opened.error().system;
+  }
+  if (fd < 0) {
+    const bool descriptors = why == EMFILE || why == ENFILE;
+    give_up_connecting({Failure::Kind::connect, false, false, descriptors ? "no descriptors left" : "connection refused"});
+    return;
+  }
+  arm(pool_.limits().connect_ms);
+  stream_.open<&H1Client::on_ready>(runtime_.loop, fd, this);
+}
+
+void H1Client::connect_done() {
+  int error = 0;
+  socklen_t length = sizeof error;
+  ::getsockopt(stream_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
+  if (error == EINPROGRESS || error == EALREADY) return;
+  if (error != 0) {
+    try_next_address();
+    return;
+  }
+  deadline_.clear();
+  addresses_ = Addresses();
+  state_ = State::idle;
+  pool_.connected(*this);
+}
+
+void H1Client::give_up_connecting(const Failure& failure) {
+  deadline_.clear();
+  pool_.connect_failed(*this, failure);
+}
+
+// ---------------------------------------------------------------- events
+
+void H1Client::on_ready(unsigned ready) {
+  stream_.note(ready);
+  if (state_ == State::connecting) {
+    if (ready & (core::ready_write | core::ready_close)) connect_done();
+    return;
+  }
+  if ((ready & core::ready_write) && stream_.backlog() != 0) {
+    const core::Stream::Io io = stream_.flush();
+    if (io == core::Stream::Io::failed) on_broken_send();
+    if (io == core::Stream::Io::ok && handler_ != nullptr) handler_->on_backend_writable();
+  }
+  if (ready & (core::ready_read | core::ready_close)) read_some();
+}
+
+void H1Client::on_deadline() {
+  switch (state_) {
+    case State::connecting:
+      if (next_address_ < addresses_.size()) {
+        try_next_address();
+      } else {
+        lookup_.cancel();
+        give_up_connecting({Failure::Kind::connect_timeout, false, false, "the backend did not accept in time"});
+      }
+      return;
+    case State::idle: close(); return;
+    case State::head: fail(Failure::Kind::header_timeout, "no response head in time"); return;
+    case State::body:
+      if (paused_) {  // we, not the backend, make it wait
+        arm(pool_.limits().body_ms);
+        return;
+      }
+      fail(Failure::Kind::body_timeout, "the response body stalled");
+      return;
+    case State::tunnel:
+    case State::closed: return;
+  }
+}
+
+// ---------------------------------------------------------------- the request
+
+void H1Client::send(const BackendRequest& request) {
+  method_ = request.method_id;
+  upgrade_asked_ = request.upgrade;
+  state_ = State::head;
+  scanner_.reset();
+  chunks_.reset();
+  informational_ = 0;
+  answered_ = paused_ = send_broken_ = false;
+  sender_.begin(write_request_head(handler_->backend_arena(), request.method, request.target, *request.headers,
+                                   request.body, true),
+                request.body);
+  if (request.body.framing == Framing::none) sender_.end(nullptr, handler_->backend_arena());
+  arm(pool_.limits().header_ms);
+}
+
+void H1Client::send_body(std::string_view data) { sender_.body(stream_, data); }
+
+void H1Client::finish_body(const Headers* trailers) { sender_.end(trailers, handler_->backend_arena()); }
+
+Flow H1Client::flush() {
+  if (send_broken_) return Flow::pause;
+  const core::Stream::Io io = sender_.flush(stream_);
+  if (io == core::Stream::Io::failed) on_broken_send();
+  return io == core::Stream::Io::ok ? Flow::go : Flow::pause;
+}
+
+// A backend may answer and close before it has read the request: look for the answer before giving up.
+void H1Client::on_broken_send() {
+  if (send_broken_) return;
+  send_broken_ = true;
+  runtime_.loop.defer(broken_send_);
+}
+
+// ---------------------------------------------------------------- the response
+
+void H1Client::read_some() {
+  if (reading_) return;
+  reading_ = true;
+  while (read_once()) {
+  }
+  reading_ = false;
+}
+
+// One receive and what follows from it. True: read again.
+bool H1Client::read_once() {
+  if (state_ == State::closed || state_ == State::connecting) return false;
+  const bool body = state_ == State::body || state_ == State::tunnel;
+  if (body && !handler_->wants_backend_body()) {
+    paused_ = true;
+    return false;
+  }
+  if (state_ == State::body && pending_.empty() && framing_ == Framing::length && left_ >= splice_from_bytes &&
+      handler_->can_splice()) {
+    return splice_once();
+  }
+  core::BufferPool::Lease block(runtime_.buffers.blocks);
+  const size_t base = pending_.size();
+  if (base != 0) {
+    std::memcpy(block.data(), pending_.data(), base);
+    pending_.clear();
+    if (body) {  // left over from before a pause: no receive needed
+      const size_t used = consume(block.data(), base);
+      if (used < base && state_ != State::closed) pending_.assign(block.data() + used, base - used);
+      return state_ != State::closed && state_ != State::idle && !paused_;
+    }
+  }
+  const core::Stream::Read got = stream_.read(block.data() + base, block.size() - base);
+  switch (got.state) {
+    case core::Stream::Io::blocked:
+      pending_.assign(block.data(), base);
+      if (send_broken_) peer_ended(true);
+      return false;
+    case core::Stream::Io::eof: peer_ended(false); return false;
+    case core::Stream::Io::failed: peer_ended(true); return false;
+    case core::Stream::Io::ok: break;
+  }
+  const size_t n = base + got.n;
+  if (state_ == State::idle) {  // nobody asked
+    if (got.n != 0) close();
+    return got.n == 0;
+  }
+  const size_t used = consume(block.data(), n);
+  if (state_ == State::closed) return false;
+  if (used < n) pending_.assign(block.data() + used, n - used);
+  return (got.more || send_broken_) && !paused_;
+}
+
+bool H1Client::splice_once() {
+  const core::Stream::Read got = handler_->splice(stream_, left_);
+  if (state_ == State::closed) return false;
+  switch (got.state) {
+    case core::Stream::Io::blocked:
+      paused_ = !handler_->wants_backend_body();
+      return false;
+    case core::Stream::Io::eof: peer_ended(false); return false;
+    case core::Stream::Io::failed: peer_ended(true); return false;
+    case core::Stream::Io::ok: break;
+  }
+  left_ -= got.n;
+  arm(pool_.limits().body_ms);
+  if (left_ == 0) {
+    response_complete(nullptr);
+    return false;
+  }
+  return true;
+}
+
+// Understands what it can of the bytes; returns how many are used up.
+size_t H1Client::consume(const char* data, size_t n) {
+  const uint64_t serving = served_;
+  size_t used = 0;
+  while (state_ == State::head && used < n) {
+    const size_t head = consume_head(data + used, n - used);
+    if (served_ != serving) return n;  // complete, and perhaps already lent to the next
+    if (head == 0) return used;
+    used += head;
+  }
+  if (state_ == State::closed) return n;
+  if (used < n && !handler_->wants_backend_body()) {
+    paused_ = true;
+    return used;
+  }
+  used += consume_body(data + used, n - used);
+  if (served_ != serving || state_ == State::closed) return n;
+  if (handler_->on_backend_flush() == Flow::pause) paused_ = true;
+  return used;
+}
+
+size_t H1Client::consume_head(const char* data, size_t n) {
+  answered_ = true;
+  const Limits limits;
+  switch (scanner_.feed(data, n, limits)) {
+    case HeadScanner::State::more: return 0;
+    case HeadScanner::State::bad: fail(Failure::Kind::malformed, scanner_.reason()); return 0;
+    case HeadScanner::State::complete: break;
+  }
+  const size_t length = scanner_.length();
+  scanner_.reset();
+  take_head(handler_->backend_arena().copy({data, length}), n - length);
+  return length;
+}
+
+void H1Client::take_head(std::string_view text, size_t behind) {
+  core::Arena& arena = handler_->backend_arena();
+  auto* head = arena.make<ResponseHead>(arena);
+  ParseError error;
+  if (!parse_response(text, arena, Limits(), method_, *head, error)) {
+    fail(Failure::Kind::malformed, error.text);
+    return;
+  }
+  const bool switching = head->status == 101;
+  if (head->status < 200 && !switching) {
+    if (++informational_ > max_informational) {
+      fail(Failure::Kind::malformed, "too many informational responses");
+    } else if (head->status != 100) {  // the client got its 100 from us
+      handler_->on_backend_informational(*head);
+    }
+    return;
+  }
+  if (switching && !upgrade_asked_) {
+    fail(Failure::Kind::malformed, "101 without a request to upgrade");
+    return;
+  }
+  framing_ = switching ? Framing::until_close : head->body.framing;
+  left_ = head->body.length;
+  keep_alive_ = head->keep_alive;
+  state_ = switching ? State::tunnel : State::body;
+  if (switching) {
+    sender_.raw();
+    deadline_.clear();
+  } else {
+    arm(pool_.limits().body_ms);
+  }
+  handler_->on_backend_head(*head);
+  const bool empty = framing_ == Framing::none || (framing_ == Framing::length && left_ == 0);
+  if (state_ != State::body || !empty) return;
+  if (behind != 0) keep_alive_ = false;  // bytes beyond the response: the connection is not to be trusted
+  response_complete(nullptr);
+}
+
+size_t H1Client::consume_body(const char* data, size_t n) {
+  if (n == 0 || (state_ != State::body && state_ != State::tunnel)) return 0;
+  if (state_ == State::body) arm(pool_.limits().body_ms);
+  if (framing_ == Framing::chunked) return consume_chunks(data, n);
+  if (framing_ == Framing::until_close) {
+    handler_->on_backend_body({data, n});
+    return n;
+  }
+  const size_t piece = static_cast<size_t>(std::min<uint64_t>(n, left_));
+  left_ -= piece;
+  handler_->on_backend_body({data, piece});
+  if (left_ == 0 && state_ == State::body) {
+    if (piece < n) keep_alive_ = false;  // as above
+    response_complete(nullptr);
+  }
+  return piece;
+}
+
+size_t H1Client::consume_chunks(const char* data, size_t n) {
+  const char* at = data;
+  const char* const end = data + n;
+  while (state_ == State::body) {
+    std::string_view piece;
+    switch (chunks_.decode(at, end, piece, handler_->backend_arena())) {
+      case ChunkDecoder::Status::data: handler_->on_backend_body(piece); break;
+      case ChunkDecoder::Status::need_more: return static_cast<size_t>(at - data);
+      case ChunkDecoder::Status::bad: fail(Failure::Kind::truncated, "malformed chunk"); return n;
+      case ChunkDecoder::Status::end:
+        if (at < end) keep_alive_ = false;
+        response_complete(chunks_.trailers());
+        return static_cast<size_t>(at - data);
+    }
+  }
+  return n;
+}
+
+// The whole response is here. The handler lets go; the connection is pooled or closed.
+void H1Client::response_complete(const Headers* trailers) {
+  BackendHandler* handler = handler_;
+  const bool clean = keep_alive_ && sender_.ended() && stream_.backlog() == 0 && !stream_.peer_closed() && !send_broken_;
+  handler_ = nullptr;
+  deadline_.clear();
+  ++served_;
+  handler->on_backend_end(trailers);
+  if (!clean) {
+    close();
+    return;
+  }
+  state_ = State::idle;
+  pending_.clear();
+  arm(pool_.limits().idle_ms);
+  pool_.released(*this);
+}
+
+void H1Client::peer_ended(bool broken) {
+  switch (state_) {
+    case State::connecting:
+    case State::closed: return;
+    case State::idle: close(); return;
+    case State::head:
+      fail(broken ? Failure::Kind::reset : Failure::Kind::closed, broken ? "connection reset" : "connection closed");
+      return;
+    case State::body:
+      if (framing_ == Framing::until_close && !broken) {
+        keep_alive_ = false;
+        response_complete(nullptr);
+        return;
+      }
+      fail(Failure::Kind::truncated, "the response ended early");
+      return;
+    case State::tunnel:
+      keep_alive_ = false;
+      response_complete(nullptr);
+      return;
+  }
+}
+
+void H1Client::fail(Failure::Kind kind, std::string_view detail) {
+  BackendHandler* handler = handler_;
+  handler_ = nullptr;
+  const Failure failure{kind, reused(), answered_, detail};
+  close();
+  if (handler != nullptr) handler->on_backend_failure(failure);
+}
+
+void H1Client::resume() {
+  if (!paused_) return;
+  paused_ = false;
+  if (state_ == State::body) arm(pool_.limits().body_ms);
+  read_some();
+}
+
+void H1Client::abandon() {
+  handler_ = nullptr;
+  close();
+}
+
+void H1Client::close() {
+  if (state_ == State::closed) return;
+  pool_.gone(*this);  // still in its old state: the pool counts by it
+  state_ = State::closed;
+  handler_ = nullptr;
+  deadline_.clear();
+  broken_send_.cancel();
+  lookup_.cancel();
+  stream_.close();
+}
+
+}  // namespace goma::http

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A connection to a backend speaking HTTP/1.1 (RFC 9112), one request at a time.
+//
+//   connecting  the name is looked up, or an address is tried; the next one after a failure
+//   idle        in the pool
+//   head        a request is on its way; a response head is awaited (RFC 9112 2, informational ones pass: RFC 9110 15.2)
+//   body        response body arrives
+//   tunnel      after 101
+//   closed      waits to be buried by its pool
+//
+// A connection goes back to the pool only if both messages are complete, the response said so and not a byte more
+// arrived; everything else closes it, so that no client ever sees another's bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/deadline.h"
+#include "core/resolver.h"
+#include "core/stream.h"
+#include "http/chunked.h"
+#include "http/h1_parser.h"
+#include "http/h1_sender.h"
+#include "http/peer_pool.h"
+#include "http/streams.h"
+
+namespace goma::http {
+
+class H1Client final : public BackendStream {
+ public:
+  enum class State : unsigned char { connecting, idle, head, body, tunnel, closed };
+
+  H1Client(Runtime& runtime, PeerPool& pool);
+  ~H1Client() override;
+
+  // Starts looking up and connecting; ends in PeerPool::connected or connect_failed, possibly at once.
+  void connect();
+  // The connection now serves this handler.
+  void attach(BackendHandler& handler) { handler_ = &handler; }
+  bool reused() const { return served_ > 0; }
+  State state() const { return state_; }
+
+  void send(const BackendRequest& request) override;
+  void send_body(std::string_view data) override;
+  void finish_body(const Headers* trailers) override;
+  Flow flush() override;
+  void resume() override;
+  void abandon() override;
+
+  // Closes and tells the pool. Nothing is told to the handler.
+  void close();
+
+  core::ListHook hook;  // the pool's list
+
+ private:
+  using Addresses = std::vector<core::Address>;
+
+  void on_resolved(const core::Result<Addresses>& addresses);
+  void try_next_address();
+  void connect_done();
+  void give_up_connecting(const Failure& failure);
+  void on_ready(unsigned ready);
+  void on_deadline();
+  void on_broken_send();
+  void read_some();
+  bool read_once();
+  bool splice_once();
+  size_t consume(const char* data, size_t n);
+  size_t consume_head(const char* data, size_t n);
+  size_t consume_body(const char* data, size_t n);
+  size_t consume_chunks(const char* data, size_t n);
+  void take_head(std::string_view text, size_t behind);
+  void peer_ended(bool broken);
+  void response_complete(const Headers* trailers);
+  void fail(Failure::Kind kind, std::string_view detail = {});
+  void arm(int64_t ms) { deadline_.in(ms); }
+
+  Runtime& runtime_;
+  PeerPool& pool_;
+  core::Stream stream_;
+  H1Sender sender_;
+  HeadScanner scanner_;
+  ChunkDecoder chunks_;
+  core::Deadline deadline_;
+  core::Deferred broken_send_;
+  core::Resolver::Lookup lookup_;
+  BackendHandler* handler_ = nullptr;
+  Addresses addresses_;
+  size_t next_address_ = 0;
+  std::string pending_;        // received, not yet consumed
+  uint64_t left_ = 0;          // of a response body with a length
+  uint64_t served_ = 0;        // complete exchanges
+  Method method_ = Method::other;
+  Framing framing_ = Framing::none;
+  State state_ = State::connecting;
+  unsigned char informational_ = 0;
+  bool upgrade_asked_ = false;
+  bool keep_alive_ = false;
+  bool paused_ = false;
+  bool answered_ = false;
+  bool send_broken_ = false;
+  bool reading_ = false;
+};
+
+}  // namespace goma::http

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// xoshiro256** for ids (Blackman and Vigna); strftime for the date.
+#include "http/request_id.h"
+
+#include <sys/random.h>
+
+#include <bit>
+
+#include "core/check.h"
+
+namespace goma::http {
+
+RequestIds::RequestIds() { GOMA_CHECK(::getrandom(state_, sizeof state_, 0) == static_cast<ssize_t>(sizeof state_)); }
+
+uint64_t RequestIds::next() {
+  const uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
+  const uint64_t t = state_[1] << 17;
+  state_[2] ^= state_[0];
+  state_[3] ^= state_[1];
+  state_[1] ^= state_[2];
+  state_[0] ^= state_[3];
+  state_[2] ^= t;
+  state_[3] = std::rotl(state_[3], 45);
+  return result;
+}
+
+std::string_view RequestIds::make(core::Arena& arena) {
+  static constexpr char digits[] = "0123456789abcdef";
+  char* text = arena.array<char>(32);
+  for (int half = 0; half < 2; ++half) {
+    uint64_t bits = next();
+    for (int i = 0; i < 16; ++i, bits >>= 4) text[half * 16 + i] = digits[bits & 15];
+  }
+  return {text, 32};
+}
+
+std::string_view RequestIds::date(time_t second) {
+  if (second != second_) {
+    second_ = second;
+    current_ ^= 1;
+    tm parts{};
+    ::gmtime_r(&second, &parts);
+    std::strftime(date_[current_], sizeof date_[0], "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  }
+  return {date_[current_], 29};
+}
+
+}  // namespace goma::http

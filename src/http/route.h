@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A route as it serves: compiled once per site, const for everyone but its upstream's turn-taking. Steps are a flat
+// array; a route without a feature does not visit it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/config.h"
+#include "http/message.h"
+#include "http/module.h"
+#include "http/path_set.h"
+
+namespace goma::http {
+
+class Upstream;
+class RouteMetrics;
+
+struct Step {
+  const Middleware* middleware = nullptr;
+  const PathSet* paths = nullptr;  // null: every path of the route
+  std::string_view name;           // the middleware's name, for messages and status
+};
+
+// Something the gateway itself answers (readiness, metrics), built like a route.
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+  virtual Verdict serve(Exchange& x) const = 0;
+};
+
+struct Route {
+  static constexpr size_t max_steps = 64;  // steps are a bit each in Exchange
+
+  std::string name;
+  std::string path;                    // as routed: leading slash, no trailing slash ("/" stays)
+  std::vector<std::string> methods;    // empty: all; exact, case-sensitive
+  std::string rewrite;
+  bool has_rewrite = false;
+  bool forward_host = true;
+  bool metrics_enabled = true;
+  bool listed = true;                  // false: built-in endpoint (not logged as a route, no default middlewares)
+  std::vector<Step> steps;             // wrapping middlewares first, then the chain in order
+  size_t wraps = 0;                    // how many of steps wrap
+  std::unique_ptr<Upstream> upstream;  // null: endpoint
+  std::unique_ptr<Endpoint> endpoint;
+  RouteMetrics* metrics = nullptr;     // bound on commit; null while building
+  const RouteConf* conf = nullptr;     // null: endpoint
+};
+
+}  // namespace goma::http

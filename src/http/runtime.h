@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the parts of one worker share. A plain struct of references, made by the server, handed to connections,
+// exchanges and pools. The current site is the only thing in it that changes, on commit.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/arena.h"
+#include "core/buffer.h"
+#include "core/deadline.h"
+#include "core/loop.h"
+#include "core/resolver.h"
+
+namespace goma::http {
+
+class AccessLog;
+class PeerPools;
+class RequestIds;
+class ServerMetrics;
+class Site;
+
+// Limits and times of connections, from gateway.timeouts and gateway.networking. Milliseconds; 0 = none.
+struct ConnectionLimits {
+  int64_t header_ms = 10'000;   // from the first byte of a head to its last
+  int64_t body_ms = 60'000;     // between two pieces of request body
+  int64_t write_ms = 60'000;    // between two pieces the client takes
+  int64_t idle_ms = 60'000;     // between two requests
+  uint64_t min_rate = 240;      // bytes per second a client must keep while the gateway waits for it; 0 = off
+  size_t max_connections = 0;   // per worker
+};
+
+struct Runtime {
+  core::Loop& loop;
+  core::DeadlineWheel& wheel;
+  core::Buffers& buffers;
+  core::ChunkPool& chunks;
+  core::Resolver* resolver = nullptr;
+  PeerPools* peers = nullptr;
+  ServerMetrics* metrics = nullptr;
+  AccessLog* access_log = nullptr;
+  RequestIds* ids = nullptr;
+  Site* site = nullptr;
+  ConnectionLimits limits;
+  bool draining = false;  // answers say "Connection: close"
+};
+
+}  // namespace goma::http

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Accepting, admitting, swapping sites, draining.
+#include "http/server.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/helper.h"
+#include "core/log.h"
+#include "core/metric.h"
+#include "http/describe_site.h"
+
+namespace goma::http {
+
+namespace {
+
+constexpr int accepts_per_turn = 16;
+constexpr int shed_candidates = 64;
+constexpr size_t reserved_descriptors = 64;  // for logs, pipes, channels
+constexpr std::string_view busy_answer =
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 24\r\n"
+    "Retry-After: 1\r\nConnection: close\r\n\r\n503 Service Unavailable\n";
+
+int spare_descriptor() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+}  // namespace
+
+struct Server::Listener {
+  Listener(Server& owner, std::string name, int descriptor) : server(owner), text(std::move(name)), fd(descriptor) {}
+  ~Listener() {
+    watch.close();
+    ::close(fd);
+  }
+  void on_ready(unsigned) { server.accept_from(fd); }
+  Server& server;
+  std::string text;
+  int fd;
+  core::Watch watch;
+};
+
+struct Server::Worker {
+  explicit Worker(core::Context& c)
+      : context(c),
+        resolver(std::make_unique<core::Resolver>(*c.loop, *c.wheel, core::Resolver::Options())),
+        runtime{*c.loop, *c.wheel, buffers, chunks},
+        peers(runtime),
+        metrics(*c.metrics) {
+    runtime.resolver = resolver.get();
+    runtime.peers = &peers;
+    runtime.metrics = &metrics;
+    runtime.access_log = &access_log;
+    runtime.ids = &ids;
+    second.bind<&Worker::every_second>(*c.loop, this);
+    second.start(1000);
+  }
+
+  void every_second() {
+    peers.publish_levels();
+    second.start(1000);
+  }
+
+  core::Context context;
+  core::Buffers buffers;
+  core::ChunkPool chunks;
+  std::unique_ptr<core::Resolver> resolver;
+  Runtime runtime;
+  PeerPools peers;
+  ServerMetrics metrics;
+  AccessLog access_log;
+  RequestIds ids;
+  std::map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
+  std::vector<std::unique_ptr<Listener>> listeners;
+  core::List<H1Server, &H1Server::hook> connections;
+  core::List<H1Server, &H1Server::hook> dead;
+  core::List<H1Server, &H1Server::phase_hook> idle;     // oldest first
+  core::List<H1Server, &H1Server::phase_hook> waiting;  // on their clients, oldest first
+  size_t count = 0;
+  core::Deferred burial;
+  core::Timer grace;
+  core::Timer second;
+  std::function<void()> drained;
+  int spare = spare_descriptor();
+};
+
+Server::Server(std::span<const ModuleInfo* const> modules) : modules_(modules) {}
+
+Server::~Server() {
+  if (!worker_) return;
+  while (H1Server* connection = worker_->connections.pop_front()) std::unique_ptr<H1Server> last(connection);
+  bury();
+  ::close(worker_->spare);
+}
+
+// ---------------------------------------------------------------- configuration
+
+std::unique_ptr<core::Built> Server::build(core::Source& source, const std::string& path, core::Problems& problems) const {
+  std::unique_ptr<Config> config = load_config(source, path, problems);
+  if (!config) return nullptr;
+  return Site::build(std::move(config), {modules_}, problems);
+}
+
+core::Plan Server::plan(const core::Built& built) const { return plan_of(static_cast<const Site&>(built), modules_); }
+
+std::string Server::query(const core::Built& built, const std::string& what, bool json) const {
+  return describe_site(static_cast<const Site&>(built), what, json, modules_);
+}
+
+void Server::start(core::Context& context) {
+  worker_ = std::make_unique<Worker>(context);
+  worker_->burial.bind<&Server::bury>(this);
+  worker_->grace.bind<&Server::end_grace>(*context.loop, this);
+}
+
+void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std::vector<core::Listening> listening) {
+  Worker& w = *worker_;
+  Site* old = w.runtime.site;
+  auto* site = static_cast<Site*>(built.release());  // owned by its users from here on, see Site::retire
+  site->generation = generation;
+  site->hold();
+  w.peers.configure(site->transport_limits());
+  w.runtime.limits = site->connection_limits();
+  w.runtime.limits.max_connections = slots();
+  w.resolver->configure(resolver_options(site->config()));
+  w.access_log.configure(site->config());
+  bind_routes(*site);
+  w.runtime.site = site;
+  listen(std::move(listening));
+  if (old == nullptr) return;
+  core::Helper* helper = w.context.helper;
+  old->retire([helper](Site* last) { helper->run([last] { std::unique_ptr<Site> freed(last); }, [] {}); });
+  old->release();
+}
+
+void Server::bind_routes(Site& site) {
+  Worker& w = *worker_;
+  for (Route& route : site.routes()) {
+    if (route.upstream) route.upstream->bind(w.peers);
+    if (!route.metrics_enabled) continue;
+    std::unique_ptr<RouteMetrics>& metrics = w.route_metrics[route.name];
+    if (!metrics) metrics = std::make_unique<RouteMetrics>(*w.context.metrics, route.name);
+    route.metrics = metrics.get();
+  }
+}
+
+void Server::reopen_logs() { worker_->access_log.flush(); }
+
+std::string Server::status() const {
+  return fmt::format("{} connections", worker_ ? worker_->count : 0);
+}
+
+// ---------------------------------------------------------------- listening
+
+// Sockets already open under the same descriptor number in the master's list keep their place; the rest is closed.
+void Server::listen(std::vector<core::Listening> listening) {
+  Worker& w = *worker_;
+  std::vector<std::unique_ptr<Listener>> old = std::move(w.listeners);
+  w.listeners.clear();
+  for (core::Listening& socket : listening) {
+    auto listener = std::make_unique<Listener>(*this, socket.text, socket.fd);
+    if (!w.runtime.draining) listener->watch.open_level<&Listener::on_ready>(*w.context.loop, socket.fd, listener.get());
+    w.listeners.push_back(std::move(listener));
+  }
+  // What still waits in a queue that is about to be left is served first.
+  for (std::unique_ptr<Listener>& listener : old) {
+    while (accept_one(listener->fd)) {
+    }
+  }
+}
+
+void Server::accept_from(int fd) {
+  for (int i = 0; i < accepts_per_turn; ++i) {
+    if (!accept_one(fd)) return;
+  }
+}
+
+bool Server::accept_one(int fd) {
+  core::Address peer;
+  const int connection = core::accept_connection(fd, peer);
+  if (connection >= 0) {
+    admit(connection, peer);
+    return true;
+  }
+  if (errno == EMFILE || errno == ENFILE) {
+    refuse_without_descriptors(fd);
+    return false;
+  }
+  return errno == ECONNABORTED || errno == EINTR;
+}
+
+void Server::admit(int fd, const core::Address& peer) {
+  Worker& w = *worker_;
+  if (w.count >= w.runtime.limits.max_connections && !make_room()) {
+    turn_away(fd);
+    return;
+  }
+  core::set_nodelay(fd);
+  auto* connection = std::make_unique<H1Server>(w.runtime, *this, peer).release();  // owned by our lists
+  w.connections.push_back(*connection);
+  ++w.count;
+  w.metrics.accepted();
+  connection->open(fd);
+}
+
+// A slot for a newcomer. True when one was freed.
+bool Server::make_room() {
+  Worker& w = *worker_;
+  if (H1Server* oldest = w.idle.front()) {
+    w.metrics.shed();
+    oldest->shed();
+    return true;
+  }
+  H1Server* slowest = nullptr;
+  double least = 0;
+  int looked = 0;
+  const int64_t now = w.context.loop->now_ms();
+  for (H1Server* c = w.waiting.front(); c != nullptr && looked < shed_candidates; c = w.waiting.next(*c), ++looked) {
+    const int64_t waited = now - c->waiting_since_ms();
+    if (waited < 500) continue;  // give everyone a moment
+    const double rate = static_cast<double>(c->progress()) / static_cast<double>(waited);
+    if (slowest != nullptr && rate >= least) continue;
+    slowest = c;
+    least = rate;
+  }
+  if (slowest == nullptr) return false;
+  w.metrics.shed();
+  slowest->shed();
+  return true;
+}
+
+void Server::turn_away(int fd) {
+  worker_->metrics.refused(Refusal::connection_limit);
+  const ssize_t sent = ::send(fd, busy_answer.data(), busy_answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  static_cast<void>(sent);  // who cannot even take this is not told
+  ::shutdown(fd, SHUT_WR);
+  char unread[4096];
+  while (::recv(fd, unread, sizeof unread, MSG_DONTWAIT) > 0) {  // else close() would reset the answer away
+  }
+  ::close(fd);
+}
+
+void Server::refuse_without_descriptors(int fd) {
+  Worker& w = *worker_;
+  w.metrics.refused(Refusal::descriptors);
+  core::log::error_limited("no file descriptors left: clients are refused", {{"connections", w.count}});
+  if (w.spare < 0) {
+    make_room();
+    bury();
+    w.spare = spare_descriptor();
+    return;
+  }
+  ::close(w.spare);
+  core::Address peer;
+  const int connection = core::accept_connection(fd, peer);
+  if (connection >= 0) turn_away(connection);
+  w.spare = spare_descriptor();
+}
+
+// How many clients this worker may have, leaving descriptors for as many backends.
+size_t Server::slots() const {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const size_t descriptors = limit.rlim_cur > 2 * reserved_descriptors ? limit.rlim_cur - reserved_descriptors : limit.rlim_cur / 2;
+  const size_t wanted = worker_->runtime.limits.max_connections;
+  const size_t most = std::max<size_t>(descriptors, 16);
+  return wanted == 0 ? most : std::min(wanted, most);
+}
+
+// ---------------------------------------------------------------- connections
+
+void Server::on_connection_phase(H1Server& connection) {
+  Worker& w = *worker_;
+  connection.phase_hook.unlink();
+  if (connection.state() == H1Server::State::closed) return;
+  if (connection.waits_for_client()) {
+    w.waiting.push_back(connection);
+  } else if (connection.state() == H1Server::State::idle) {
+    w.idle.push_back(connection);
+  }
+}
+
+void Server::on_connection_closed(H1Server& connection) {
+  Worker& w = *worker_;
+  connection.phase_hook.unlink();
+  connection.hook.unlink();
+  w.dead.push_back(connection);
+  --w.count;
+  w.metrics.closed();
+  w.context.loop->defer(w.burial);
+}
+
+void Server::bury() {
+  Worker& w = *worker_;
+  while (H1Server* connection = w.dead.pop_front()) std::unique_ptr<H1Server> last(connection);
+  check_drained();
+}
+
+// ---------------------------------------------------------------- draining
+
+void Server::drain(int64_t grace_ms, std::function<void()> done) {
+  Worker& w = *worker_;
+  w.drained = std::move(done);
+  if (!w.runtime.draining) {
+    w.runtime.draining = true;
+    for (std::unique_ptr<Listener>& listener : w.listeners) {
+      listener->watch.close();
+      while (accept_one(listener->fd)) {
+      }
+    }
+    w.listeners.clear();
+    for (H1Server* c = w.connections.front(); c != nullptr; c = w.connections.next(*c)) c->drain(false);
+    w.peers.close_idle();
+  }
+  w.grace.start(std::max<int64_t>(grace_ms, 0));
+  check_drained();
+}
+
+// The time for finishing is over: idle connections and tunnels end, then everything.
+void Server::end_grace() {
+  Worker& w = *worker_;
+  while (H1Server* connection = w.connections.front()) {
+    connection->shed();
+    if (connection->hook.linked() && w.connections.front() == connection) break;
+  }
+  check_drained();
+}
+
+void Server::check_drained() {
+  Worker& w = *worker_;
+  if (!w.runtime.draining || w.count != 0 || !w.drained) return;
+  w.grace.stop();
+  w.access_log.flush();
+  std::function<void()> done = std::move(w.drained);
+  w.drained = nullptr;
+  done();
+}
+
+}  // namespace goma::http

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Building a site from a configuration: middlewares by their modules, then routes with their steps, then the table.
+// Everything that can be wrong is reported; a route is never built without a protection it asked for.
+#include "http/site.h"
+
+#include <algorithm>
+#include <map>
+
+#include "core/text.h"
+#include "http/endpoints.h"
+#include "http/upstream.h"
+#include "http/uri.h"
+
+namespace goma::http {
+
+bool read_rule(BuildContext& context, std::span<const core::Field> fields, void* into) {
+  return read_rule(context.conf, fields, into, context.problems);
+}
+
+namespace {
+
+void report(core::Problems& problems, std::string code, const core::Place& place, std::string message) {
+  core::Problem problem;
+  problem.severity = core::Severity::error;
+  problem.code = std::move(code);
+  problem.place = place;
+  problem.message = std::move(message);
+  problems.add(std::move(problem));
+}
+
+std::string without_trailing_slashes(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  return path.empty() || path.front() != '/' ? "/" + std::string(path) : std::string(path);
+}
+
+std::vector<std::string> texts(const std::vector<core::PlacedText>& placed) {
+  std::vector<std::string> out;
+  for (const core::PlacedText& text : placed) out.push_back(text.text);
+  return out;
+}
+
+}  // namespace
+
+class SiteBuilder {
+ public:
+  SiteBuilder(Site& site, const Site::Tools& tools, core::Problems& problems) : site_(site), tools_(tools), problems_(problems) {}
+
+  void build() {
+    site_.head_limits_.request_line = static_cast<size_t>(networking().max_request_line);
+    site_.head_limits_.head_bytes = static_cast<size_t>(networking().max_header_bytes);
+    site_.head_limits_.headers = static_cast<size_t>(networking().max_headers);
+    site_.trusted_proxies_ = TrustedProxies(gateway().proxy, problems_);
+    check_known_types();
+    for (const MiddlewareConf& conf : site_.config_->middlewares) build_middleware(conf);
+    for (const RouteConf& conf : gateway().routes) {
+      if (conf.enabled) build_route(conf);
+    }
+    add_endpoints();
+    for (const Route& route : site_.routes_) {
+      if (route.conf != nullptr) site_.router_.add(&route, route.conf->priority, route.path, route.conf->hosts);
+    }
+    site_.router_.compile(problems_, gateway().strict_slash);
+  }
+
+ private:
+  struct Made {
+    const Middleware* middleware;
+    const ModuleInfo* module;
+    const MiddlewareConf* conf;
+  };
+
+  const GatewayConf& gateway() const { return site_.config_->gateway; }
+  const NetworkingConf& networking() const { return gateway().networking; }
+
+  void check_known_types() {
+    std::vector<std::string_view> types;
+    for (const ModuleInfo* module : tools_.modules) types.insert(types.end(), module->types.begin(), module->types.end());
+    check_types(*site_.config_, types, problems_);
+  }
+
+  const ModuleInfo* find_module(std::string_view type) const {
+    for (const ModuleInfo* module : tools_.modules) {
+      if (std::find(module->types.begin(), module->types.end(), type) != module->types.end()) return module;
+    }
+    return nullptr;
+  }
+
+  void build_middleware(const MiddlewareConf& conf) {
+    const ModuleInfo* module = find_module(conf.type.text);
+    if (module == nullptr) return;  // reported by check_known_types
+    BuildContext context{conf, problems_, *site_.config_};
+    std::unique_ptr<Middleware> middleware = module->make(context);
+    if (!middleware) return;
+    made_[conf.name.text] = {middleware.get(), module, &conf};
+    site_.middlewares_.push_back(std::move(middleware));
+  }
+
+  void build_route(const RouteConf& conf) {
+    Route& route = site_.routes_.emplace_back();
+    route.conf = &conf;
+    route.name = conf.name.text;
+    route.path = without_trailing_slashes(conf.path.text);
+    route.methods = texts(conf.methods);
+    route.rewrite = conf.rewrite;
+    route.has_rewrite = !conf.rewrite.empty();
+    route.forward_host = conf.security.forward_host_headers;
+    route.metrics_enabled = !conf.disable_metrics;
+    route.upstream = std::make_unique<Upstream>(backends(conf));
+    add_steps(route, conf.middlewares);
+  }
+
+  // Wrapping middlewares go in front wherever they are listed: they frame the chain (goma-config 7.1).
+  void add_steps(Route& route, const std::vector<core::PlacedText>& names) {
+    for (const bool wrap : {true, false}) {
+      for (const core::PlacedText& name : names) {
+        const auto found = made_.find(name.text);
+        if (found == made_.end() || (found->second.module->stage == Stage::wrap) != wrap) continue;
+        route.steps.push_back(make_step(route, found->second));
+        if (wrap) ++route.wraps;
+      }
+    }
+    if (route.steps.size() > Route::max_steps) {
+      report(problems_, "too-many-middlewares", route.conf != nullptr ? route.conf->place : core::Place(),
+             "route \"" + route.name + "\" has more than 64 middlewares");
+    }
+  }
+
+  Step make_step(const Route& route, const Made& made) {
+    Step step{made.middleware, nullptr, made.conf->name.text};
+    if (!made.module->uses_paths || made.conf->paths.empty()) return step;
+    std::unique_ptr<PathSet> paths = PathSet::compile(made.conf->paths, route.path, made.module->path_base, problems_);
+    if (!paths) return step;  // reported
+    step.paths = paths.get();
+    site_.path_sets_.push_back(std::move(paths));
+    return step;
+  }
+
+  std::vector<Backend> backends(const RouteConf& conf) {
+    std::vector<Backend> out;
+    if (conf.backends.empty()) {
+      out.push_back(backend(conf.target, 0));
+    } else {
+      for (const BackendConf& b : conf.backends) out.push_back(backend(b.endpoint, b.weight));
+    }
+    return out;
+  }
+
+  // The configuration has checked that it is a URL with scheme and host.
+  Backend backend(const core::PlacedText& endpoint, int weight) {
+    Backend out;
+    out.endpoint = endpoint.text;
+    out.weight = weight;
+    std::string_view rest = endpoint.text;
+    const size_t scheme = rest.find("://");
+    rest = rest.substr(scheme + 3);
+    const size_t question = rest.find('?');
+    if (question != std::string_view::npos) {
+      out.base_query = rest.substr(question + 1);
+      rest = rest.substr(0, question);
+    }
+    const size_t slash = rest.find('/');
+    out.authority = rest.substr(0, slash);
+    if (slash != std::string_view::npos) out.base_path = rest.substr(slash);
+    while (!out.base_path.empty() && out.base_path.back() == '/') out.base_path.pop_back();
+    const HostPort parts = split_host_port(out.authority);
+    out.host = parts.host;
+    out.port = parts.port != 0 ? parts.port : 80;
+    return out;
+  }
+
+  // The gateway's own paths (goma-config 13).
+  void add_endpoints() {
+    const MonitoringConf& monitoring = gateway().monitoring;
+    if (monitoring.enable_readiness) add_endpoint("/readyz", make_status_endpoint(), false, {}, {});
+    if (monitoring.enable_liveness) add_endpoint("/healthz", make_status_endpoint(), false, {}, {});
+    if (!monitoring.enable_metrics) return;
+    add_endpoint(monitoring.metrics_path, make_metrics_endpoint(tools_.render_metrics), true, monitoring.host.text, monitoring.middleware.metrics);
+  }
+
+  void add_endpoint(const std::string& path, std::unique_ptr<Endpoint> endpoint, bool below, const std::string& host,
+                    const std::vector<core::PlacedText>& middlewares) {
+    Route& route = site_.routes_.emplace_back();
+    route.name = path;
+    route.path = without_trailing_slashes(path);
+    route.listed = false;
+    route.metrics_enabled = false;
+    route.endpoint = std::move(endpoint);
+    add_steps(route, middlewares);
+    site_.router_.add_builtin(&route, route.path, below, host);
+  }
+
+  Site& site_;
+  const Site::Tools& tools_;
+  core::Problems& problems_;
+  std::map<std::string, Made> made_;
+};
+
+std::unique_ptr<Site> Site::build(std::unique_ptr<Config> config, const Tools& tools, core::Problems& problems) {
+  std::unique_ptr<Site> site(new Site());
+  site->config_ = std::move(config);
+  SiteBuilder(*site, tools, problems).build();
+  if (problems.has_errors()) return nullptr;
+  return site;
+}
+
+Site::~Site() = default;
+
+ConnectionLimits Site::connection_limits() const {
+  const TimeoutsConf& timeouts = config_->gateway.timeouts;
+  ConnectionLimits limits;
+  limits.header_ms = timeouts.header * 1000;
+  limits.body_ms = (timeouts.read > 0 ? timeouts.read : timeouts.body) * 1000;
+  limits.write_ms = timeouts.write * 1000;
+  limits.idle_ms = timeouts.idle * 1000;
+  limits.min_rate = static_cast<uint64_t>(config_->gateway.networking.min_rate);
+  limits.max_connections = static_cast<size_t>(config_->gateway.networking.max_connections);
+  return limits;
+}
+
+TransportLimits Site::transport_limits() const {
+  const NetworkingConf& networking = config_->gateway.networking;
+  const TransportConf& transport = networking.transport;
+  const PassiveHealthConf& passive = networking.passive_health_check;
+  TransportLimits limits;
+  limits.max_connections = static_cast<size_t>(transport.max_conns_per_host);
+  limits.max_idle = static_cast<size_t>(transport.max_idle_conns_per_host);
+  limits.max_idle_total = static_cast<size_t>(transport.max_idle_conns);
+  limits.idle_ms = transport.idle_conn_timeout * 1000;
+  limits.connect_ms = networking.connect_timeout * 1000;
+  limits.header_ms = transport.response_header_timeout * 1000;
+  limits.body_ms = 0;
+  limits.queue = static_cast<size_t>(networking.queue);
+  limits.queue_ms = networking.queue_timeout * 1000;
+  limits.max_fails = passive.enabled ? std::max(passive.max_fails, 1) : 0;
+  limits.eject_ms = passive.eject_for.ms();
+  return limits;
+}
+
+void Site::release() {
+  GOMA_CHECK(users_ > 0);
+  if (--users_ == 0 && dispose_) dispose_(this);
+}
+
+void Site::retire(std::function<void(Site*)> dispose) {
+  dispose_ = std::move(dispose);
+  if (users_ == 0) dispose_(this);
+}
+
+}  // namespace goma::http

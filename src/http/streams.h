@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The two faces between an exchange and the protocols. ClientStream is the client's side as an exchange sees it, and
+// BackendStream the backend's; HTTP/1 implements both today, and nothing in them is HTTP/1.
+//
+// Bodies are pushed. The receiver takes every piece it is given; pieces must stay valid until flush, which sends
+// everything gathered since the last one in a single call (and copies what the socket refuses). flush answers
+// whether more is welcome; after "pause" the pusher waits for resume.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/arena.h"
+#include "core/stream.h"
+#include "http/headers.h"
+#include "http/message.h"
+
+namespace goma::http {
+
+enum class Flow : bool { pause = false, go = true };
+
+// Why an exchange with a backend failed, and whether the request may be tried again.
+struct Failure {
+  enum class Kind : unsigned char {
+    none,
+    resolve,       // the name has no address
+    connect,       // refused, unreachable
+    connect_timeout,
+    queue_full,    // too many requests already wait for a connection
+    queue_timeout,
+    send,          // broken while sending the request
+    closed,        // closed before a response
+    reset,         // reset before a response
+    header_timeout,
+    malformed,     // a response that RFC 9112 forbids
+    truncated,     // the body ended early
+    body_timeout,
+    tls,
+  };
+  Kind kind = Kind::none;
+  bool reused = false;      // the connection had served before: the peer may have closed it on its own
+  bool answered = false;    // at least one byte of a response arrived
+  std::string_view detail;  // static text
+};
+
+// "connect", "header-timeout", ...: the word for logs and metrics.
+std::string_view failure_name(Failure::Kind kind);
+
+class ClientStream {
+ public:
+  virtual ~ClientStream() = default;
+  // An informational response (1xx but 101). HTTP/1.0 clients do not get it.
+  virtual void send_informational(const ResponseHead& head) = 0;
+  // The final head. With 101 the stream becomes a tunnel: raw bytes both ways.
+  virtual void send_head(const ResponseHead& head) = 0;
+  virtual void send_body(std::string_view data) = 0;
+  // The response is complete (sent with the next flush). trailers may be null.
+  virtual void finish(const Headers* trailers) = 0;
+  virtual Flow flush() = 0;
+  // The response cannot be completed: the client must notice (RFC 9112 8).
+  virtual void abort() = 0;
+  // The exchange can take request body (again).
+  virtual void resume_request() = 0;
+  // Whether response bytes can go from the backend's socket to the client's without passing user space.
+  virtual bool can_splice() const = 0;
+  virtual core::Stream::Read splice(core::Stream& source, size_t max) = 0;
+};
+
+// A request as it leaves for a backend: end-to-end headers only, framing as a value.
+struct BackendRequest {
+  std::string_view method;
+  Method method_id = Method::other;
+  std::string_view target;
+  const Headers* headers = nullptr;
+  Body body;
+  bool upgrade = false;  // ask for the tunnel in headers' Upgrade
+};
+
+// Whom a BackendStream reports to. After on_backend_failure or on_backend_end the stream is no longer used.
+class BackendHandler {
+ public:
+  virtual ~BackendHandler() = default;
+  virtual core::Arena& backend_arena() = 0;
+  virtual void on_backend_informational(const ResponseHead& head) = 0;
+  virtual void on_backend_head(ResponseHead& head) = 0;
+  // False while the receiver of the response cannot take more.
+  virtual bool wants_backend_body() const = 0;
+  virtual void on_backend_body(std::string_view data) = 0;
+  // The pieces given so far will not stay valid any longer.
+  virtual Flow on_backend_flush() = 0;
+  virtual void on_backend_end(const Headers* trailers) = 0;
+  virtual void on_backend_failure(const Failure& failure) = 0;
+  // The backlog of request body is gone: send more.
+  virtual void on_backend_writable() = 0;
+  virtual bool can_splice() const = 0;
+  virtual core::Stream::Read splice(core::Stream& source, size_t max) = 0;
+};
+
+class BackendStream {
+ public:
+  virtual ~BackendStream() = default;
+  // The head leaves with the next flush, together with the body that is there by then.
+  virtual void send(const BackendRequest& request) = 0;
+  virtual void send_body(std::string_view data) = 0;
+  virtual void finish_body(const Headers* trailers) = 0;
+  virtual Flow flush() = 0;
+  // The handler can take response body (again).
+  virtual void resume() = 0;
+  // The handler leaves before the end: the connection is closed, never pooled.
+  virtual void abandon() = 0;
+};
+
+}  // namespace goma::http

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Turn-taking.
+#include "http/upstream.h"
+
+#include <algorithm>
+
+#include "http/peer_pool.h"
+
+namespace goma::http {
+
+Upstream::Upstream(std::vector<Backend> backends) : backends_(std::move(backends)), current_(backends_.size(), 0) {
+  const bool weighted = std::any_of(backends_.begin(), backends_.end(), [](const Backend& b) { return b.weight > 0; });
+  if (weighted) return;
+  for (Backend& backend : backends_) backend.weight = 1;
+}
+
+void Upstream::bind(PeerPools& pools) {
+  for (Backend& backend : backends_) backend.pool = &pools.pool(backend.host, backend.port);
+}
+
+// One step of smooth weighted round robin over the backends that are admitted.
+template <class Admits>
+Backend* Upstream::take_turn(Admits admits) {
+  size_t best = backends_.size();
+  int64_t total = 0;
+  for (size_t i = 0; i < backends_.size(); ++i) {
+    if (backends_[i].weight == 0 || !admits(backends_[i])) continue;
+    current_[i] += backends_[i].weight;
+    total += backends_[i].weight;
+    if (best == backends_.size() || current_[i] > current_[best]) best = i;
+  }
+  if (best == backends_.size()) return nullptr;
+  current_[best] -= total;
+  return &backends_[best];
+}
+
+Backend* Upstream::choose(int64_t now_ms, const Backend* not_this) {
+  if (backends_.size() == 1) return &backends_[0];
+  Backend* chosen = take_turn([&](const Backend& b) { return &b != not_this && !b.pool->ejected(now_ms); });
+  // Ejection never leaves a route without a backend (goma-config 8.4).
+  if (chosen == nullptr) chosen = take_turn([&](const Backend& b) { return &b != not_this; });
+  return chosen != nullptr ? chosen : take_turn([](const Backend&) { return true; });
+}
+
+}  // namespace goma::http
