@@ -219,10 +219,9 @@ distclean: clean
 
 # The committed tree plus configure; the same commit gives the same bytes.
 dist:
-	autoconf
 	rm -rf $(B)/dist && mkdir -p $(B)/dist/goma-$(VERSION)
 	git archive HEAD | tar -x -C $(B)/dist/goma-$(VERSION)
-	cp configure $(B)/dist/goma-$(VERSION)/
+	autoconf -o $(B)/dist/goma-$(VERSION)/configure configure.ac
 	tar -C $(B)/dist --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) \
-	  -c goma-$(VERSION) | gzip -n -9 > goma-$(VERSION).tar.gz
+	  --exclude=autom4te.cache -c goma-$(VERSION) | gzip -n -9 > goma-$(VERSION).tar.gz
 	rm -rf $(B)/dist
