@@ -113,15 +113,14 @@ const std::vector<Problem>& Problems::list() const {
   return list_;
 }
 
-namespace {
-
-// Whether a key's name says that its value is nobody's business.
 bool names_secret(std::string_view key) {
   for (std::string_view part : {"password", "passwd", "pasword", "passwort", "secret", "token", "bindpass", "apikey", "hmackey", "credential"}) {
     if (icontains(key, part)) return true;
   }
   return false;
 }
+
+namespace {
 
 bool is_key_char(char32_t c) { return c < 0x80 && (is_alpha(static_cast<char>(c)) || is_digit(static_cast<char>(c)) || c == '_' || c == '-'); }
 

@@ -30,6 +30,9 @@ struct Place {
   std::string text() const;
 };
 
+// Whether a key's name says that its value is nobody's business ("password", "clientSecret").
+bool names_secret(std::string_view key);
+
 enum class Severity : unsigned char { error, warning };
 
 struct Problem {

@@ -76,6 +76,7 @@ struct Section {
   std::span<const Field> fields;
   std::string_view singular;      // list items are told as: route "api"
   void (*remember)(void* conf, const yaml::Node& node) = nullptr;  // fills place and node
+  const yaml::Node* (*origin)(const void* conf) = nullptr;         // the node filled in, null when there is no such member
 };
 
 // One value on its way into a member.
@@ -362,6 +363,10 @@ constexpr Section section_of(std::string_view name, std::string_view doc, const 
   s.remember = []([[maybe_unused]] void* conf, [[maybe_unused]] const yaml::Node& node) {
     if constexpr (requires(S& x) { x.place = Place{}; }) static_cast<S*>(conf)->place = node.place();
     if constexpr (requires(S& x) { x.node = static_cast<const yaml::Node*>(nullptr); }) static_cast<S*>(conf)->node = &node;
+  };
+  s.origin = []([[maybe_unused]] const void* conf) -> const yaml::Node* {
+    if constexpr (requires(S& x) { x.node = static_cast<const yaml::Node*>(nullptr); }) return static_cast<const S*>(conf)->node;
+    return nullptr;
   };
   return s;
 }

@@ -204,7 +204,7 @@ void check_types(const Config& config, std::span<const std::string_view> impleme
 bool read_rule(const MiddlewareConf& middleware, std::span<const core::Field> fields, void* into, core::Problems& problems);
 
 // The merged configuration with defaults filled in, secrets masked, and the origin of every value (`goma -T`).
-std::string effective_yaml(const Config& config, std::span<const core::RuleSection> rules = {});
+std::string effective_yaml(const Config& config);
 
 // The starter file that `goma config init` writes: loads and serves as it is.
 std::string config_init_text();
