@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The `paths` of a middleware, by Goma's rules (goma-config 9.3): each pattern is tried as a regular expression that
+// starts where the path starts, alone and behind the route's own path, and else as literal text.
+//
+// The invariant: in doubt it matches. A pattern that costs too much to judge counts as a match, and so does a path
+// that matches only without its ";parameters": most of these sets say what is guarded.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/problem.h"
+#include "core/regex.h"
+#include "core/schema.h"
+
+namespace goma::http {
+
+class PathSet {
+ public:
+  // How Goma joins a pattern with the route's path.
+  enum class Base : bool {
+    with_route,  // alone and behind the route's path
+    alone,       // only against the whole path (responseHeaders)
+  };
+
+  // The patterns of a middleware on a route with this path. Null when there are no patterns (what that means is the
+  // middleware's affair). Patterns that are no valid regular expression are literal, with a warning; a pattern that
+  // can match nothing is one too.
+  static std::unique_ptr<PathSet> compile(std::span<const core::PlacedText> patterns, std::string_view route_path,
+                                          core::Problems& problems, Base base = Base::with_route);
+
+  // Whether any pattern matches this decoded, canonical path. Allocates only for paths with ';'.
+  bool matches(std::string_view path) const;
+  // Whether any pattern matches the path as it was received or as it will be forwarded.
+  bool matches_either(std::string_view received, std::string_view forwarded) const {
+    return matches(received) || (forwarded != received && matches(forwarded));
+  }
+
+ private:
+  struct Literal {
+    std::string text;
+    bool below = false;  // "/*": a prefix, else the whole path
+  };
+  PathSet() = default;
+  void add(const core::PlacedText& pattern, std::string_view route_path, Base base, core::Problems& problems);
+  void add_literal(std::string text);
+  bool matches_one_form(std::string_view path) const;
+
+  std::vector<core::Regex> regexes_;
+  std::vector<Literal> literals_;
+};
+
+}  // namespace goma::http

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is counted while serving: a RouteMetrics per route (Goma's names, goma-config 14.1), a PeerMetrics per backend
+// endpoint, and one ServerMetrics per worker. They outlive sites: a reload finds its series again.
+//
+// The one idea: a series is found by name once and is a number from then on. A route's series for one method lie side
+// by side and are made when the first such request ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "http/message.h"
+#include "http/streams.h"
+
+namespace goma::core {
+class Metrics;
+}
+
+namespace goma::http {
+
+// Goma's series of one route. Loop thread only.
+class RouteMetrics {
+ public:
+  RouteMetrics(core::Metrics& metrics, std::string_view route_name);
+  RouteMetrics(const RouteMetrics&) = delete;
+  RouteMetrics& operator=(const RouteMetrics&) = delete;
+  ~RouteMetrics();
+
+  // One finished exchange. Times in microseconds; upstream_us below 0 means no backend was asked. request_bytes is
+  // the Content-Length (0 when there was none).
+  void record(Method method, int status, int64_t duration_us, int64_t upstream_us, uint64_t request_bytes, uint64_t response_bytes);
+
+ private:
+  struct Series;
+  std::unique_ptr<Series> series_;
+};
+
+// Series of one backend endpoint ("http://127.0.0.1:9000"). Loop thread only.
+class PeerMetrics {
+ public:
+  PeerMetrics(core::Metrics& metrics, std::string_view endpoint);
+  PeerMetrics(const PeerMetrics&) = delete;
+  PeerMetrics& operator=(const PeerMetrics&) = delete;
+  ~PeerMetrics();
+
+  void opened();                     // a connection was established
+  void failed(Failure::Kind kind);   // an attempt or a connection failed
+  void ejected();                    // taken out for a while
+  // What the pool holds now.
+  void levels(size_t connections, size_t idle, size_t waiting);
+
+ private:
+  struct Series;
+  std::unique_ptr<Series> series_;
+};
+
+// Series of this worker. Loop thread only.
+class ServerMetrics {
+ public:
+  explicit ServerMetrics(core::Metrics& metrics);
+  ServerMetrics(const ServerMetrics&) = delete;
+  ServerMetrics& operator=(const ServerMetrics&) = delete;
+  ~ServerMetrics();
+
+  void connection_opened();                  // a client connection was accepted; active until closed
+  void connection_closed();
+  void connection_refused();                 // the connection limit was reached
+  void connection_shed();                    // cut to make room for others
+  void out_of_descriptors();                 // refused for want of a descriptor
+  void exchange(size_t ending);              // one exchange ended; the value of its Ending
+  void parse_error(std::string_view code);   // a head that was refused; ParseError::code
+  void retry();                              // a further attempt at a backend
+  void tunnel_opened();
+  void tunnel_closed();
+  void received(uint64_t bytes);             // body bytes from clients
+  void sent(uint64_t bytes);                 // body bytes to clients
+  void log_dropped(uint64_t lines);          // log lines that could not be written
+
+  // The series of a backend endpoint ("http://127.0.0.1:9000"), made when new; lives as long as this.
+  PeerMetrics& peer(std::string_view endpoint);
+  core::Metrics& registry();
+
+ private:
+  struct Series;
+  std::unique_ptr<Series> series_;
+};
+
+}  // namespace goma::http
