@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A fetch is a BackendHandler that keeps what it is told. It tries again only when a pooled connection turned out to
+// be closed before a byte of an answer arrived (RFC 9112 9.3.1), and then on a fresh one.
+#include "http/fetch.h"
+
+#include "core/text.h"
+#include "http/h1_client.h"
+#include "http/runtime.h"
+
+namespace goma::http {
+
+namespace {
+
+using Outcome = FetchResult::Outcome;
+
+Outcome outcome_of(Failure::Kind kind) {
+  switch (kind) {
+    case Failure::Kind::queue_full: return Outcome::overload;
+    case Failure::Kind::queue_timeout:
+    case Failure::Kind::connect_timeout:
+    case Failure::Kind::header_timeout:
+    case Failure::Kind::body_timeout: return Outcome::timeout;
+    case Failure::Kind::malformed:
+    case Failure::Kind::truncated: return Outcome::malformed;
+    default: return Outcome::unreachable;
+  }
+}
+
+// What may stand in a request target as it is (RFC 3986 3.3, 3.4).
+bool is_target(std::string_view text) {
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte <= 0x20 || byte >= 0x7F || std::string_view("#\\\"<>^`{|}").find(c) != std::string_view::npos) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<FetchUrl> parse_fetch_url(std::string_view url) {
+  const std::optional<core::UrlParts> parts = core::split_url(url);
+  if (!parts || !parts->user.empty()) return std::nullopt;
+  FetchUrl result;
+  result.tls = core::iequals(parts->scheme, "https");
+  if (!result.tls && !core::iequals(parts->scheme, "http")) return std::nullopt;
+  result.host = parts->host;
+  result.port = static_cast<uint16_t>(core::parse_u64(parts->port).value_or(result.tls ? 443 : 80));
+  const bool is_v6 = parts->host.find(':') != std::string_view::npos;
+  result.authority = is_v6 ? "[" + result.host + "]" : result.host;
+  if (!parts->port.empty()) result.authority.append(":").append(parts->port);
+  const std::string_view target = parts->path.substr(0, parts->path.find('#'));
+  if (!is_target(target)) return std::nullopt;
+  result.target = target.empty() || target.front() != '/' ? "/" + std::string(target) : std::string(target);
+  return result;
+}
+
+void Fetch::start() {
+  if (request_.headers->find(HeaderId::host) == nullptr) request_.headers->add(HeaderId::host, request_.url->authority);
+  acquire(false);
+}
+
+void Fetch::acquire(bool fresh) {
+  ++attempts_;
+  x_.runtime().peers->pool(request_.url->host, request_.url->port).acquire(*this, fresh);
+}
+
+void Fetch::expire() {
+  cancel();
+  end_with(Outcome::timeout, "no answer in time");
+}
+
+// Leaves the queue, or the connection: what is half said on it is of no use to anyone else.
+void Fetch::cancel() {
+  if (PeerPool::Waiter::hook.linked()) PeerPool::Waiter::pool->withdraw(*this);
+  H1Client* connection = std::exchange(connection_, nullptr);
+  if (connection != nullptr) connection->abandon();
+}
+
+void Fetch::end_with(Outcome outcome, std::string_view detail) {
+  FetchResult result;
+  result.outcome = outcome;
+  result.detail = detail;
+  complete(std::move(result));
+}
+
+void Fetch::on_lease(H1Client& connection) {
+  connection_ = &connection;
+  connection.attach(*this);
+  BackendRequest out;
+  out.method = request_.method;
+  out.method_id = request_.method_id;
+  out.target = request_.url->target;
+  out.headers = request_.headers;
+  connection.send(out);
+  connection.flush();
+}
+
+void Fetch::on_lease_failed(const Failure& failure) { end_with(outcome_of(failure.kind), failure.detail); }
+
+void Fetch::on_backend_head(ResponseHead& head) {
+  head_ = &head;
+  if (head.body.framing != Framing::length || head.body.length <= request_.max_body) return;
+  cancel();
+  end_with(Outcome::too_large, "the answer is too long");
+}
+
+void Fetch::on_backend_body(std::string_view data) {
+  if (connection_ == nullptr) return;  // ended by an earlier piece
+  if (data.size() > request_.max_body - body_.size()) {
+    cancel();
+    end_with(Outcome::too_large, "the answer is too long");
+    return;
+  }
+  body_.append(data);
+}
+
+void Fetch::on_backend_end(const Headers*) {
+  connection_ = nullptr;
+  FetchResult result;
+  result.status = head_->status;
+  result.headers = &head_->headers;
+  result.body = body_;
+  complete(std::move(result));
+}
+
+void Fetch::on_backend_failure(const Failure& failure) {
+  connection_ = nullptr;
+  const bool lost = failure.kind == Failure::Kind::closed || failure.kind == Failure::Kind::reset || failure.kind == Failure::Kind::send;
+  if (failure.reused && lost && !failure.answered && attempts_ == 1) {
+    acquire(true);
+    return;
+  }
+  end_with(outcome_of(failure.kind), failure.detail);
+}
+
+}  // namespace goma::http

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Comparing hosts is deliberately simpler than routing: it only answers "is this one of ours".
+#include "http/public_url.h"
+
+#include <algorithm>
+
+#include "core/text.h"
+
+namespace goma::http {
+
+namespace {
+
+std::string_view without_port(std::string_view host) {
+  const size_t colon = host.rfind(':');
+  return colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos ? host : host.substr(0, colon);
+}
+
+bool is_pattern(std::string_view host) { return host.find_first_of("*{") != std::string_view::npos; }
+
+// "*.example.com" and "{sub}.example.com" stand for any name below example.com.
+bool serves(std::string_view pattern, std::string_view host) {
+  pattern = without_port(pattern);
+  if (!is_pattern(pattern)) return core::iequals(pattern, host);
+  const size_t dot = pattern.find('.');
+  if (dot == std::string_view::npos) return true;
+  const std::string_view suffix = pattern.substr(dot);
+  return host.size() > suffix.size() && core::iequals(host.substr(host.size() - suffix.size()), suffix);
+}
+
+int hex_value(char c) {
+  if (core::is_digit(c)) return c - '0';
+  const char l = core::lower(c);
+  return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+// Whether the encoded text decodes to the name.
+bool decodes_to(std::string_view encoded, std::string_view name) {
+  size_t i = 0;
+  for (const char wanted : name) {
+    if (i >= encoded.size()) return false;
+    char c = encoded[i++];
+    if (c == '+') c = ' ';
+    if (c == '%' && i + 1 < encoded.size() && hex_value(encoded[i]) >= 0 && hex_value(encoded[i + 1]) >= 0) {
+      c = static_cast<char>(hex_value(encoded[i]) * 16 + hex_value(encoded[i + 1]));
+      i += 2;
+    }
+    if (c != wanted) return false;
+  }
+  return i == encoded.size();
+}
+
+}  // namespace
+
+std::string_view public_host(const Exchange& x) {
+  const std::string_view asked = x.request().host;
+  const RouteConf* conf = x.route() != nullptr ? x.route()->conf : nullptr;
+  if (conf == nullptr || conf->hosts.empty()) return asked;
+  for (const core::PlacedText& host : conf->hosts) {
+    if (!asked.empty() && serves(host.text, without_port(asked))) return asked;
+  }
+  for (const core::PlacedText& host : conf->hosts) {
+    if (!is_pattern(host.text)) return host.text;
+  }
+  return asked;
+}
+
+std::string_view public_url(Exchange& x, std::string_view scheme, std::string_view host) {
+  const std::string_view query = x.query();
+  return x.arena().join(scheme, "://", host, x.path().encoded, query.empty() ? "" : "?", query);
+}
+
+std::string_view escape_query(core::Arena& arena, std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  char* const begin = arena.array<char>(text.size() * 3);
+  char* out = begin;
+  for (const char c : text) {
+    if (core::is_alpha(c) || core::is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~') {
+      *out++ = c;
+    } else if (c == ' ') {
+      *out++ = '+';
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      *out++ = '%';
+      *out++ = digits[byte >> 4];
+      *out++ = digits[byte & 15];
+    }
+  }
+  return {begin, static_cast<size_t>(out - begin)};
+}
+
+std::string_view without_parameter(core::Arena& arena, std::string_view query, std::string_view name) {
+  char* const begin = arena.array<char>(query.size());
+  char* out = begin;
+  bool changed = false;
+  for (size_t at = 0; at < query.size();) {
+    size_t end = query.find_first_of("&;", at);
+    end = end == std::string_view::npos ? query.size() : end + 1;  // with its separator
+    const std::string_view piece = query.substr(at, end - at);
+    const bool matches = decodes_to(piece.substr(0, piece.find_first_of("=&;")), name);
+    if (!matches) out = std::copy(piece.begin(), piece.end(), out);
+    changed |= matches;
+    at = end;
+  }
+  if (!changed) return query;
+  if (out != begin && (out[-1] == '&' || out[-1] == ';') && query.back() != out[-1]) --out;
+  return {begin, static_cast<size_t>(out - begin)};
+}
+
+}  // namespace goma::http
