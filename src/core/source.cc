@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Recording and replaying. The bundle is a flat run of records (kind, outcome, key, content, error text) behind a
+// magic number; all integers are in host order, because a bundle never leaves the host it was made on.
+//
+// Invariant: BundleSource answers exactly as DiskSource did when the bundle was sealed, failures included.
+#include "core/source.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+namespace goma::core {
+
+namespace {
+
+constexpr size_t max_file = size_t{64} << 20;
+constexpr char magic[8] = {'G', 'O', 'M', 'A', 'B', 'D', 'L', '1'};
+
+enum Kind : uint32_t { kind_file = 1, kind_directory = 2, kind_environment = 3 };
+
+struct Record {
+  uint32_t kind;
+  uint32_t ok;
+  uint32_t code;
+  int32_t system;
+  uint32_t key_size;
+  uint32_t error_size;
+  uint64_t content_size;
+};
+
+Code code_of(int number) {
+  switch (number) {
+    case ENOENT:
+    case ENOTDIR:
+      return Code::not_found;
+    case EACCES:
+    case EPERM:
+      return Code::refused;
+    default:
+      return Code::internal;
+  }
+}
+
+Error system_error(int number) { return Error{code_of(number), std::strerror(number), number}; }
+
+bool write_all(int fd, const void* data, size_t size) {
+  const char* next = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t n = ::write(fd, next, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    next += n;
+    size -= static_cast<size_t>(n);
+  }
+  return true;
+}
+
+Result<std::string> read_regular_file(int fd) {
+  struct stat about {};
+  if (::fstat(fd, &about) != 0) return system_error(errno);
+  if (!S_ISREG(about.st_mode)) return Error{Code::invalid, "not a regular file", 0};
+  if (static_cast<size_t>(about.st_size) > max_file) return Error{Code::invalid, "larger than 64 MiB", 0};
+  std::string content;
+  char block[65536];
+  for (;;) {
+    const ssize_t n = ::read(fd, block, sizeof block);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error(errno);
+    if (n == 0) return content;
+    content.append(block, static_cast<size_t>(n));
+    if (content.size() > max_file) return Error{Code::invalid, "larger than 64 MiB", 0};
+  }
+}
+
+Result<std::string> read_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return system_error(errno);
+  Result<std::string> content = read_regular_file(fd);
+  ::close(fd);
+  return content;
+}
+
+// Adds the regular files below `real` under the name `shown`; errno on failure of the top directory.
+int walk(const std::string& real, const std::string& shown, int depth, std::vector<std::string>& found) {
+  DIR* directory = ::opendir(real.c_str());
+  if (directory == nullptr) return errno;
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(directory)) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+  ::closedir(directory);
+  for (const std::string& name : names) {
+    struct stat about {};
+    const std::string path = real + "/" + name;
+    if (::stat(path.c_str(), &about) != 0) continue;
+    if (S_ISREG(about.st_mode)) found.push_back(shown + "/" + name);
+    if (S_ISDIR(about.st_mode) && depth < 32) walk(path, shown + "/" + name, depth + 1, found);
+  }
+  return 0;
+}
+
+std::vector<std::string> split_list(std::string_view text) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t end = text.find('\0');
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) break;
+    text.remove_prefix(end + 1);
+  }
+  return parts;
+}
+
+std::string without_slash(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+}  // namespace
+
+DiskSource::DiskSource(std::string prefix) : prefix_(std::move(prefix)) {
+  if (!prefix_.empty() && prefix_.back() != '/') prefix_ += '/';
+}
+
+const DiskSource::Answer& DiskSource::ask_file(const std::string& path) {
+  const auto known = files_.find(path);
+  if (known != files_.end()) return known->second;
+  Answer& answer = files_[path];
+  Result<std::string> content = read_file(path.starts_with('/') ? path : prefix_ + path);
+  answer.ok = content.ok();
+  if (content) {
+    answer.content = std::move(content).value();
+  } else {
+    answer.error = content.error();
+  }
+  return answer;
+}
+
+Result<std::string_view> DiskSource::read(const std::string& path) {
+  const Answer& answer = ask_file(path);
+  if (!answer.ok) return answer.error;
+  return std::string_view(answer.content);
+}
+
+Result<std::vector<std::string>> DiskSource::list(const std::string& directory) {
+  auto [entry, fresh] = directories_.try_emplace(directory);
+  Answer& answer = entry->second;
+  if (fresh) {
+    const std::string shown = without_slash(directory);
+    std::vector<std::string> found;
+    const int failed = walk(shown.starts_with('/') ? shown : prefix_ + shown, shown, 0, found);
+    std::sort(found.begin(), found.end());
+    answer.ok = failed == 0;
+    if (failed != 0) answer.error = system_error(failed);
+    for (const std::string& path : found) answer.content.append(path).push_back('\0');
+  }
+  if (!answer.ok) return answer.error;
+  return split_list(answer.content);
+}
+
+std::optional<std::string_view> DiskSource::env(const std::string& name) {
+  auto [entry, fresh] = environment_.try_emplace(name);
+  Answer& answer = entry->second;
+  if (fresh) {
+    const char* value = std::getenv(name.c_str());
+    answer.ok = value != nullptr;
+    if (value != nullptr) answer.content = value;
+  }
+  if (!answer.ok) return std::nullopt;
+  return std::string_view(answer.content);
+}
+
+Result<int> DiskSource::seal() const {
+  const int fd = ::memfd_create("goma-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return Error::from_errno(Code::internal, "cannot create the bundle", errno);
+  bool good = write_all(fd, magic, sizeof magic);
+  const auto put = [&](uint32_t kind, const std::map<std::string, Answer>& answers) {
+    for (const auto& [key, answer] : answers) {
+      const Record record{kind, answer.ok ? 1U : 0U, static_cast<uint32_t>(answer.error.code), answer.error.system,
+                          static_cast<uint32_t>(key.size()), static_cast<uint32_t>(answer.error.text.size()),
+                          answer.content.size()};
+      good = good && write_all(fd, &record, sizeof record) && write_all(fd, key.data(), key.size()) &&
+             write_all(fd, answer.error.text.data(), answer.error.text.size()) &&
+             write_all(fd, answer.content.data(), answer.content.size());
+    }
+  };
+  put(kind_file, files_);
+  put(kind_directory, directories_);
+  put(kind_environment, environment_);
+  constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  if (good && ::fcntl(fd, F_ADD_SEALS, seals) == 0) return fd;
+  const int number = errno;
+  ::close(fd);
+  return Error::from_errno(Code::exhausted, "cannot write the bundle", number);
+}
+
+Result<std::unique_ptr<BundleSource>> BundleSource::open(int fd) {
+  struct stat about {};
+  if (::fstat(fd, &about) != 0) return Error::from_errno(Code::internal, "cannot examine the bundle", errno);
+  struct Opened : BundleSource {};  // a local class may use the private constructor
+  std::unique_ptr<BundleSource> source = std::make_unique<Opened>();
+  source->size_ = static_cast<size_t>(about.st_size);
+  if (source->size_ < sizeof magic) return Error{Code::invalid, "the bundle is too short", 0};
+  void* map = ::mmap(nullptr, source->size_, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (map == MAP_FAILED) return Error::from_errno(Code::exhausted, "cannot map the bundle", errno);
+  source->map_ = static_cast<const char*>(map);
+  if (std::memcmp(source->map_, magic, sizeof magic) != 0) return Error{Code::invalid, "not a bundle", 0};
+  std::string_view rest(source->map_ + sizeof magic, source->size_ - sizeof magic);
+  while (!rest.empty()) {
+    Record record{};
+    if (rest.size() < sizeof record) return Error{Code::invalid, "the bundle is cut off", 0};
+    std::memcpy(&record, rest.data(), sizeof record);
+    rest.remove_prefix(sizeof record);
+    const uint64_t need = uint64_t{record.key_size} + record.error_size;
+    if (rest.size() < need || rest.size() - need < record.content_size) return Error{Code::invalid, "the bundle is cut off", 0};
+    Entry entry;
+    entry.ok = record.ok != 0;
+    entry.error = Error{static_cast<Code>(record.code), std::string(rest.substr(record.key_size, record.error_size)), record.system};
+    entry.content = rest.substr(need, record.content_size);
+    auto& answers = record.kind == kind_file ? source->files_ : record.kind == kind_directory ? source->directories_ : source->environment_;
+    answers.emplace(rest.substr(0, record.key_size), std::move(entry));
+    rest.remove_prefix(need + record.content_size);
+  }
+  return source;
+}
+
+BundleSource::~BundleSource() {
+  if (map_ != nullptr) ::munmap(const_cast<char*>(map_), size_);
+}
+
+Result<std::string_view> BundleSource::read(const std::string& path) {
+  const auto known = files_.find(path);
+  if (known == files_.end()) return Error{Code::not_found, "not in the bundle", 0};
+  if (!known->second.ok) return known->second.error;
+  return known->second.content;
+}
+
+Result<std::vector<std::string>> BundleSource::list(const std::string& directory) {
+  const auto known = directories_.find(directory);
+  if (known == directories_.end()) return Error{Code::not_found, "not in the bundle", 0};
+  if (!known->second.ok) return known->second.error;
+  return split_list(known->second.content);
+}
+
+std::optional<std::string_view> BundleSource::env(const std::string& name) {
+  const auto known = environment_.find(name);
+  if (known == environment_.end() || !known->second.ok) return std::nullopt;
+  return known->second.content;
+}
+
+}  // namespace goma::core
