@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finding the number of a name: four of its letters and its length are hashed into a table without collisions, whose
+// multiplier the compiler searches; one comparison then decides.
+#include "http/headers.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/text.h"
+
+namespace goma::http {
+
+namespace {
+
+constexpr std::string_view names[] = {
+    "",
+#define GOMA_HEADER(id, name, trailer) name,
+#include "http/header_names.def"
+#undef GOMA_HEADER
+};
+constexpr bool trailers_allowed[] = {
+    true,
+#define GOMA_HEADER(id, name, trailer) trailer,
+#include "http/header_names.def"
+#undef GOMA_HEADER
+};
+static_assert(std::size(names) <= 64, "the set of present names is one word");
+
+constexpr unsigned hash_bits = 10;
+
+constexpr uint64_t letter(std::string_view name, size_t at) { return static_cast<unsigned char>(core::lower(name[at])); }
+
+// Requires: name is not empty.
+constexpr size_t slot_of(std::string_view name, uint64_t multiplier) {
+  const size_t n = name.size();
+  const uint64_t key = letter(name, 0) | letter(name, n / 2) << 8 | letter(name, n - 1) << 16 | letter(name, n * 3 / 4) << 24 | uint64_t{n} << 32;
+  return static_cast<size_t>((key * multiplier) >> (64 - hash_bits));
+}
+
+struct Table {
+  uint64_t multiplier = 0;
+  std::array<uint8_t, 1U << hash_bits> ids{};
+};
+
+constexpr bool fill(Table& table) {
+  table.ids.fill(0);
+  for (size_t i = 1; i < std::size(names); ++i) {
+    uint8_t& slot = table.ids[slot_of(names[i], table.multiplier)];
+    if (slot != 0) return false;
+    slot = static_cast<uint8_t>(i);
+  }
+  return true;
+}
+
+constexpr Table make_table() {
+  Table table;
+  table.multiplier = 0x9E3779B97F4A7C15;
+  while (!fill(table)) table.multiplier = table.multiplier * 6364136223846793005 + 2;
+  return table;
+}
+
+constexpr Table table = make_table();
+
+}  // namespace
+
+HeaderId header_id(std::string_view name) {
+  if (name.empty()) return HeaderId::other;
+  const uint8_t id = table.ids[slot_of(name, table.multiplier)];
+  const std::string_view known = names[id];
+  if (known.size() != name.size()) return HeaderId::other;
+  if (std::memcmp(known.data(), name.data(), name.size()) != 0 && !core::iequals(known, name)) return HeaderId::other;
+  return static_cast<HeaderId>(id);
+}
+
+std::string_view header_name(HeaderId id) { return names[static_cast<size_t>(id)]; }
+
+bool allowed_in_trailers(HeaderId id) { return trailers_allowed[static_cast<size_t>(id)]; }
+
+Headers& Headers::operator=(const Headers& other) {
+  if (this != &other) copy(other);
+  return *this;
+}
+
+// The views are shared, the list is not.
+void Headers::copy(const Headers& other) {
+  used_ = live_ = 0;
+  present_ = 0;
+  reserve(other.live_);
+  for (const Header& h : other) add(h.id, h.name, h.value);
+}
+
+void Headers::take(Headers& other) {
+  list_ = other.list_;
+  used_ = other.used_;
+  capacity_ = other.capacity_;
+  live_ = other.live_;
+  present_ = other.present_;
+  other.list_ = nullptr;
+  other.used_ = other.capacity_ = other.live_ = 0;
+  other.present_ = 0;
+}
+
+void Headers::reserve(size_t n) {
+  if (n > capacity_) grow(n);
+}
+
+void Headers::grow(size_t need) {
+  const size_t capacity = std::max<size_t>({need, size_t{capacity_} * 2, 12});
+  Header* list = arena_->array<Header>(capacity);
+  std::copy_n(list_, used_, list);
+  list_ = list;
+  capacity_ = static_cast<uint32_t>(capacity);
+}
+
+bool Headers::is(const Header& header, HeaderId id, std::string_view name) {
+  return header.id == id && !header.removed && (id != HeaderId::other || core::iequals(header.name, name));
+}
+
+const Header* Headers::find(HeaderId id, std::string_view name) const {
+  if ((present_ & bit(id)) == 0) return nullptr;
+  for (const Header* h = list_; h != list_ + used_; ++h) {
+    if (is(*h, id, name)) return h;
+  }
+  return nullptr;
+}
+
+const Header* Headers::find(HeaderId id) const { return find(id, header_name(id)); }
+const Header* Headers::find(std::string_view name) const { return find(header_id(name), name); }
+
+void Headers::set(HeaderId id, std::string_view name, std::string_view value) {
+  auto* first = const_cast<Header*>(find(id, name));
+  if (first == nullptr) {
+    add(id, name, value);
+    return;
+  }
+  first->value = value;
+  for (Header* h = first + 1; h != list_ + used_; ++h) {
+    if (!is(*h, id, name)) continue;
+    h->removed = true;
+    --live_;
+  }
+}
+
+void Headers::set(HeaderId id, std::string_view value) { set(id, header_name(id), value); }
+void Headers::set(std::string_view name, std::string_view value) { set(header_id(name), name, value); }
+
+size_t Headers::remove(HeaderId id, std::string_view name) {
+  if ((present_ & bit(id)) == 0) return 0;
+  size_t removed = 0;
+  for (Header* h = list_; h != list_ + used_; ++h) {
+    if (!is(*h, id, name)) continue;
+    h->removed = true;
+    ++removed;
+  }
+  live_ -= static_cast<uint32_t>(removed);
+  if (id != HeaderId::other) present_ &= ~bit(id);
+  return removed;
+}
+
+size_t Headers::remove(HeaderId id) { return remove(id, header_name(id)); }
+size_t Headers::remove(std::string_view name) { return remove(header_id(name), name); }
+
+size_t Headers::count(HeaderId id) const {
+  if ((present_ & bit(id)) == 0) return 0;
+  return static_cast<size_t>(std::count_if(list_, list_ + used_, [&](const Header& h) { return h.id == id && !h.removed; }));
+}
+
+}  // namespace goma::http
