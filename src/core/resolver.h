@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Names to addresses, without ever blocking. Addresses are their own answer, /etc/hosts comes before the name servers,
+// and an answer is kept as long as its TTL says (at most Options::ttl_seconds), a failure for 5 seconds.
+//
+// The one idea: keep the last good answer. An entry that has expired is still used while it is asked for anew, and
+// for another 10 minutes when no name server answers: a broken name service does not break working backends.
+//
+// Limits: names of 253 bytes, 64 addresses each, 5 seconds for a look-up, 4096 names.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/deadline.h"
+#include "core/list.h"
+#include "core/loop.h"
+#include "core/result.h"
+#include "core/socket.h"
+
+namespace goma::core {
+
+class Resolver {
+ public:
+  using Addresses = std::vector<Address>;
+
+  struct Options {
+    int64_t ttl_seconds = 300;         // upper bound of an answer's life
+    std::vector<std::string> servers;  // ip[:port], in order; empty: those of the machine
+    std::string hosts_file = "/etc/hosts";
+    bool operator==(const Options&) const = default;
+  };
+
+  // Somebody who waits for an answer. Destroying it leaves the queue.
+  class Lookup {
+   public:
+    Lookup() = default;
+    // Calls (owner->*Method)(const Result<Addresses>&) once per lookup.
+    template <auto Method, class Owner>
+    void bind(Owner* owner) {
+      owner_ = owner;
+      run_ = [](void* o, const Result<Addresses>& answer) { (static_cast<Owner*>(o)->*Method)(answer); };
+    }
+    void cancel() { hook.unlink(); }
+    bool pending() const { return hook.linked(); }
+
+    ListHook hook;
+
+   private:
+    friend class Resolver;
+    void* owner_ = nullptr;
+    void (*run_)(void*, const Result<Addresses>&) = nullptr;
+    uint16_t port_ = 0;
+  };
+
+  Resolver(Loop& loop, DeadlineWheel& wheel, Options options);
+  Resolver(const Resolver&) = delete;
+  Resolver& operator=(const Resolver&) = delete;
+  // Whoever still waits is not called.
+  ~Resolver();
+
+  // Finds the addresses of a name or address (brackets allowed) and calls the lookup back, before it returns when
+  // they are known. An answer has at least one address; every time another one comes first. Errors: invalid (no
+  // name), not_found, timeout, exhausted. Requires: the lookup is bound and not pending.
+  void lookup(std::string_view host, uint16_t port, Lookup& lookup);
+  // New options; other name servers forget every answer.
+  void configure(const Options& options);
+  // Forgets every answer; whoever waits still gets one.
+  void clear();
+
+ private:
+  class Channel;  // keeps c-ares out of this header
+  struct Name;
+  struct Table;
+
+  void answer(Name& name, Lookup& lookup);
+  void ask(Name& name);
+  void answered(Name& name, int status, const Addresses& addresses, int64_t ttl_seconds);
+  void settle(Name& name);
+  void make_room();
+  void look_at_files();
+
+  Loop& loop_;
+  DeadlineWheel& wheel_;
+  Options options_;
+  std::unique_ptr<Table> table_;
+  std::unique_ptr<Channel> channel_;
+};
+
+}  // namespace goma::core

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Socket addresses as values, networks (CIDR), descriptors that close themselves, and the few ways in which goma
+// opens a socket.
+//
+// The invariant: an address has one form. An IPv4 address inside IPv6 (::ffff:a.b.c.d) becomes the IPv4 address
+// wherever it comes from, and a number with a leading zero is no address, so that two spellings never disagree.
+#pragma once
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+
+namespace goma::core {
+
+// Owns a file descriptor.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    reset(other.release());
+    return *this;
+  }
+  ~Descriptor() { reset(); }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  // Gives the descriptor away.
+  int release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+  // Closes the one it has and takes another (-1: none).
+  void reset(int fd = -1);
+
+ private:
+  int fd_ = -1;
+};
+
+// An IPv4 or IPv6 address with a port, or the mark of a Unix socket (whose path is kept by whoever needs it).
+class Address {
+ public:
+  enum class Family : uint8_t { none, ipv4, ipv6, unix_socket };
+  static constexpr size_t max_ip_text = 48;  // an IPv6 address; not terminated
+  static constexpr size_t max_text = 64;     // with brackets and port
+
+  Address() = default;
+  // "192.0.2.1" or "2001:db8::1" (a zone "%eth0" is understood); nothing for anything else.
+  static std::optional<Address> parse_ip(std::string_view ip, uint16_t port = 0);
+  // "ip:port", "[v6]:port", ":port" (all addresses, both families), "localhost:port", and without a port (also a bare
+  // v6 address) when default_port is not 0. A port is 0 to 65535.
+  static std::optional<Address> parse(std::string_view text, uint16_t default_port = 0);
+  static Address from_sockaddr(const sockaddr* address);
+  // The length of what was written.
+  socklen_t to_sockaddr(sockaddr_storage& into) const;
+
+  Family family() const { return family_; }
+  bool is_unix() const { return family_ == Family::unix_socket; }
+  uint16_t port() const { return port_; }
+  Address with_port(uint16_t port) const;
+  // Whether it means every address of the machine.
+  bool is_any() const;
+  bool is_loopback() const;
+  // The 16 bytes of the address, IPv4 as ::ffff:a.b.c.d.
+  const std::array<uint8_t, 16>& bytes() const { return bytes_; }
+
+  // Writes the address without port ("unix:" for a Unix socket); room for max_ip_text. Returns the length.
+  size_t ip_text(char* into) const;
+  // Writes "ip:port" or "[v6]:port"; room for max_text. Returns the length.
+  size_t text(char* into) const;
+  std::string ip_text() const;
+  std::string text() const;
+
+  bool operator==(const Address&) const = default;
+
+ private:
+  std::array<uint8_t, 16> bytes_{};
+  uint32_t scope_ = 0;  // interface of a link-local address
+  uint16_t port_ = 0;
+  Family family_ = Family::none;
+};
+static_assert(sizeof(Address) <= 32);
+
+// A network: "10.0.0.0/8", "2001:db8::/32", or a single address.
+class Cidr {
+ public:
+  // Host bits behind the prefix are allowed and ignored.
+  static std::optional<Cidr> parse(std::string_view text);
+  bool contains(const Address& address) const;
+  bool operator==(const Cidr&) const = default;
+
+ private:
+  std::array<uint8_t, 16> first_{};
+  uint8_t bits_ = 0;  // of 128; an IPv4 network has 96 or more
+};
+
+struct ListenOptions {
+  int backlog = 65535;       // the kernel takes less when it must
+  bool reuse_port = true;    // several sockets of one user on one address
+  bool defer_accept = true;  // a connection is shown when its first bytes are there
+};
+
+// A nonblocking listening socket; the caller owns it. [::] also takes IPv4 and becomes 0.0.0.0 on a machine without
+// IPv6. Error: refused, with errno in system (EADDRINUSE, EACCES, EADDRNOTAVAIL...).
+Result<int> listen_on(const Address& address, const ListenOptions& options = {});
+// The same on a Unix socket with this mode. A socket file that nobody listens on any more is replaced.
+Result<int> listen_unix(const std::string& path, mode_t mode = 0660, int type = SOCK_STREAM);
+// A nonblocking connection, done or on its way; the caller owns it. TCP sends at once and probes after 30 s of
+// silence. Error: refused, with errno in system.
+Result<int> connect_nonblocking(const Address& address);
+// A blocking connection to a Unix socket; the caller owns it.
+Result<int> connect_unix(const std::string& path, int type = SOCK_STREAM);
+// The next connection, nonblocking; -1 with errno when there is none.
+int accept_connection(int listening, Address& peer);
+
+// What the socket is bound to (port filled in) and whom it talks to; family none when that fails.
+Address local_address(int fd);
+Address peer_address(int fd);
+
+// Small messages leave at once.
+void set_nodelay(int fd);
+// The kernel probes a silent peer after 30 s, then every 30 s.
+void set_keepalive(int fd);
+void set_nonblocking(int fd, bool on);
+void set_close_on_exec(int fd, bool on);
+
+}  // namespace goma::core
