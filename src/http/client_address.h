@@ -34,7 +34,7 @@ class TrustedProxies {
   // Trusts nobody.
   TrustedProxies() = default;
   // With an empty list or one bad entry nobody is trusted, with a warning.
-  static TrustedProxies build(const ProxyConf& conf, core::Problems& problems);
+  TrustedProxies(const ProxyConf& conf, core::Problems& problems);
 
   bool enabled() const { return !ranges_.empty(); }
   // Judges one request. `peer_ip` is the socket's address as text and must outlive the result; other texts are in

@@ -7,24 +7,15 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "http/config.h"
 #include "http/route.h"
 
 namespace goma::http {
 
-// An endpoint that waits to be made a route; the members are as Router::add takes them.
-struct EndpointRoute {
-  std::string name;  // "goma:readyz"
-  std::string path;
-  std::vector<std::string> hosts;
-  std::vector<std::string> methods;
-  std::vector<core::PlacedText> middlewares;  // names
-  std::unique_ptr<Endpoint> endpoint;
-};
+// /readyz and /healthz: constant.
+std::unique_ptr<Endpoint> make_status_endpoint();
 
-// Calls `add` for every endpoint that gateway.monitoring enables. Metrics come twice: the path and what is below it.
-void add_endpoints(const Config& config, const std::function<void(EndpointRoute)>& add);
+// Prometheus text, rendered for every request. `render` may be null (a site that is only checked).
+std::unique_ptr<Endpoint> make_metrics_endpoint(std::function<std::string()> render);
 
 }  // namespace goma::http

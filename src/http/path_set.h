@@ -31,7 +31,11 @@ class PathSet {
   // middleware's affair). Patterns that are no valid regular expression are literal, with a warning; a pattern that
   // can match nothing is one too.
   static std::unique_ptr<PathSet> compile(std::span<const core::PlacedText> patterns, std::string_view route_path,
-                                          core::Problems& problems, Base base = Base::with_route);
+                                          Base base, core::Problems& problems);
+  static std::unique_ptr<PathSet> compile(std::span<const core::PlacedText> patterns, std::string_view route_path,
+                                          core::Problems& problems) {
+    return compile(patterns, route_path, Base::with_route, problems);
+  }
 
   // Whether any pattern matches this decoded, canonical path. Allocates only for paths with ';'.
   bool matches(std::string_view path) const;

@@ -58,6 +58,9 @@ class PeerMetrics {
   std::unique_ptr<Series> series_;
 };
 
+// Why a client connection was not served.
+enum class Refusal : unsigned char { connection_limit, descriptors, memory };
+
 // Series of this worker. Loop thread only.
 class ServerMetrics {
  public:
@@ -66,11 +69,10 @@ class ServerMetrics {
   ServerMetrics& operator=(const ServerMetrics&) = delete;
   ~ServerMetrics();
 
-  void connection_opened();                  // a client connection was accepted; active until closed
-  void connection_closed();
-  void connection_refused();                 // the connection limit was reached
-  void connection_shed();                    // cut to make room for others
-  void out_of_descriptors();                 // refused for want of a descriptor
+  void accepted();                           // a client connection; it is active until closed()
+  void closed();
+  void refused(Refusal reason);
+  void shed();                               // cut to make room for others
   void exchange(size_t ending);              // one exchange ended; the value of its Ending
   void parse_error(std::string_view code);   // a head that was refused; ParseError::code
   void retry();                              // a further attempt at a backend
@@ -80,8 +82,6 @@ class ServerMetrics {
   void sent(uint64_t bytes);                 // body bytes to clients
   void log_dropped(uint64_t lines);          // log lines that could not be written
 
-  // The series of a backend endpoint ("http://127.0.0.1:9000"), made when new; lives as long as this.
-  PeerMetrics& peer(std::string_view endpoint);
   core::Metrics& registry();
 
  private:

@@ -153,17 +153,23 @@ void Router::Table::grow() {
 
 // ---------------------------------------------------------------- building
 
-void Router::add(const Route* route, int priority, std::string_view path, const std::vector<std::string>& hosts,
-                 const std::vector<std::string>& methods) {
+void Router::add(const Route* route, int priority, std::string_view path, std::span<const core::PlacedText> hosts) {
   GOMA_CHECK(nodes_.empty());
-  registered_.push_back({route, priority, std::string(path), hosts, methods});
+  Registered& entry = registered_.emplace_back(Registered{route, priority, std::string(path), {}, false, true});
+  for (const core::PlacedText& host : hosts) entry.hosts.push_back(host.text);
+}
+
+void Router::add_builtin(const Route* route, std::string_view path, bool below, std::string_view host) {
+  GOMA_CHECK(nodes_.empty());
+  Registered& entry = registered_.emplace_back(Registered{route, 0, std::string(path), {}, true, below});
+  if (!host.empty()) entry.hosts.emplace_back(host);
 }
 
 void Router::compile(core::Problems& problems, bool strict_slash) {
   strict_slash_ = strict_slash;
   nodes_.push_back(Node{.parent = 0});
   std::stable_sort(registered_.begin(), registered_.end(), [](const Registered& a, const Registered& b) {
-    return a.priority != b.priority ? a.priority < b.priority : !a.methods.empty() && b.methods.empty();
+    return a.priority != b.priority ? a.priority < b.priority : a.builtin && !b.builtin;
   });
   for (const Registered& entry : registered_) install(entry, problems);
   settle_priorities();
@@ -179,9 +185,9 @@ void Router::install(const Registered& entry, core::Problems& problems) {
   std::sort(hosts.begin(), hosts.end());
   hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
   uint32_t builtin = none;
-  if (!entry.methods.empty()) {
+  if (entry.builtin) {
     builtin = static_cast<uint32_t>(builtins_.size());
-    builtins_.push_back({entry.path, entry.methods, fmt::format("{}", fmt::join(entry.methods, ", "))});
+    builtins_.push_back(entry.path);
   } else if (const Route* first = taken(leaves, hosts)) {
     problems.add(duplicate(*entry.route, *first));
     return;
@@ -198,8 +204,8 @@ void Router::install(const Registered& entry, core::Problems& problems) {
   ++served_;
 }
 
-// The patterns of a route: the end of its path and everything below; a built-in has the end only, and "{rest...}"
-// only what is below.
+// The patterns of a route: the end of its path and everything below; some
+// built-ins have the end only, and "{rest...}" only what is below.
 std::vector<uint32_t> Router::make_leaves(const Registered& entry) {
   uint32_t node = 0;
   const std::string_view path = without_slashes(entry.path);
@@ -210,7 +216,7 @@ std::vector<uint32_t> Router::make_leaves(const Registered& entry) {
     }
   }
   const uint32_t end = make_leaf(nodes_[node].end);
-  if (!entry.methods.empty()) return {end};
+  if (!entry.below) return {end};
   return {end, make_leaf(nodes_[node].rest)};
 }
 
@@ -315,7 +321,7 @@ struct Router::Walk {
   int64_t best = INT64_MAX;            // priority of what was found
   const Route* found = nullptr;
   uint32_t endpoint = none;            // its place in builtins_, when it is one
-  uint32_t wrong_method = none;        // a built-in that has other methods
+  bool wrong_method = false;           // a built-in would have served other methods
   uint32_t probes = 0;
   Hosts hosts;
 };
@@ -360,12 +366,9 @@ void Router::resolve_hosts(std::string_view text, Hosts& into) const {
 bool Router::try_chain(Walk& walk, uint32_t at) const {
   for (; at != none; at = entries_[at].next) {
     const Entry& entry = entries_[at];
-    if (entry.builtin != none) {
-      const std::vector<std::string>& methods = builtins_[entry.builtin].methods;
-      if (std::find(methods.begin(), methods.end(), walk.method) == methods.end()) {
-        if (walk.wrong_method == none) walk.wrong_method = entry.builtin;
-        continue;
-      }
+    if (entry.builtin != none && walk.method != "GET" && walk.method != "HEAD") {
+      walk.wrong_method = true;
+      continue;
     }
     walk.found = entry.route;
     walk.endpoint = entry.builtin;
@@ -432,13 +435,13 @@ Router::Match Router::find(std::string_view host, std::string_view path, std::st
   match.probes = walk.probes + walk.hosts.probes;
   match.route = walk.found;
   if (walk.found != nullptr) return match;
-  if (walk.wrong_method != none) {
+  if (walk.wrong_method) {
     match.method_mismatch = true;
-    match.allow = builtins_[walk.wrong_method].allow;
+    match.allow = "GET, HEAD";
   } else if (strict_slash_ && path.size() > 1 && path.back() == '/') {
     Walk other(host, path.substr(0, path.size() - 1), method);
     walk_node(other, 0, other.path == "/" ? 1 : 0);
-    if (other.endpoint != none) match.redirect = builtins_[other.endpoint].path;
+    if (other.endpoint != none) match.redirect = builtins_[other.endpoint];
   }
   return match;
 }

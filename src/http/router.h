@@ -13,11 +13,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/problem.h"
+#include "core/schema.h"
 
 namespace goma::http {
 
@@ -33,13 +35,14 @@ class Router {
     uint32_t probes = 0;           // table look-ups it took
   };
 
-  // A route; hosts as in goma-config 6.3, none = any. Without methods it serves its path and everything below it,
-  // whatever the method. With methods it is a built-in endpoint: it serves exactly its path (or everything below
-  // one: "/metrics/{rest...}"), other methods see the routes behind it, and it goes before ordinary routes of the same
-  // pattern and priority. The route outlives the router. Order of calls is the order of registration.
+  // A configured route: serves its path and everything below it, whatever the method. Hosts as in goma-config 6.3,
+  // none = any. The route outlives the router. Order of calls is the order of registration.
   // Requires: not compiled yet.
-  void add(const Route* route, int priority, std::string_view path, const std::vector<std::string>& hosts,
-           const std::vector<std::string>& methods);
+  void add(const Route* route, int priority, std::string_view path, std::span<const core::PlacedText> hosts);
+  // An endpoint of the gateway itself, GET and HEAD only: other methods see the routes behind it. `below`: it also
+  // serves everything beneath its path. `host`: a host pattern, empty = any. It goes before configured routes of the
+  // same pattern, host and priority (0).
+  void add_builtin(const Route* route, std::string_view path, bool below, std::string_view host);
   // Builds the tables. Routes whose path and a host are taken by an earlier one (by priority, then by registration)
   // are dropped whole, with a warning (goma-config 6.5). `strict_slash` fills in Match::redirect.
   void compile(core::Problems& problems, bool strict_slash = true);
@@ -60,7 +63,8 @@ class Router {
     int priority;
     std::string path;
     std::vector<std::string> hosts;
-    std::vector<std::string> methods;
+    bool builtin;
+    bool below;
   };
   struct Node {
     uint32_t parent;
@@ -79,11 +83,6 @@ class Router {
     const Route* route;
     uint32_t builtin;  // index into builtins_, or none
     uint32_t next;
-  };
-  struct Builtin {
-    std::string path;
-    std::vector<std::string> methods;
-    std::string allow;
   };
   // (owner, text) -> value, open addressing. The hash of the text is the caller's.
   class Table {
@@ -129,7 +128,7 @@ class Router {
   std::vector<Node> nodes_;
   std::vector<Leaf> leaves_;
   std::vector<Entry> entries_;
-  std::vector<Builtin> builtins_;
+  std::vector<std::string> builtins_;  // their paths
   std::vector<uint32_t> chains_;  // first entry of (leaf, host); values of chain_table_
   Table edges_;                   // (node, segment) -> node
   Table hosts_;                   // (kind and port, name) -> host
