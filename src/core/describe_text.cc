@@ -117,21 +117,27 @@ std::string roff(std::string_view text) {
   return out;
 }
 
-// One sentence per line, as mdoc wants it.
+// A new sentence on a new line, and no line above 80 bytes, as mdoc wants it.
 std::string roff_sentences(std::string_view text) {
-  std::string out;
-  size_t begin = 0;
-  while (begin < text.size()) {
-    size_t end = text.find(". ", begin);
-    end = end == std::string_view::npos ? text.size() : end + 1;
-    out += roff(text.substr(begin, end - begin)) + "\n";
-    begin = end + 1;
+  constexpr size_t widest = 78;
+  std::string out, line;
+  const auto flush = [&] {
+    if (!line.empty()) out += line + "\n";
+    line.clear();
+  };
+  for (std::string_view word : split(text, ' ')) {
+    const std::string shown = roff(word);
+    if (line.size() + 1 + shown.size() > widest) flush();
+    line += line.empty() ? shown : " " + shown;
+    if (!word.empty() && word.back() == '.') flush();
   }
+  flush();
   return out;
 }
 
 void mdoc_list(const Chapter& chapter, std::string& out) {
-  out += fmt::format(".Ss {}\n{}", roff(chapter.title), roff_sentences(chapter.doc));
+  const bool bracket = chapter.title.back() == ']';  // mdoc would take it for punctuation
+  out += fmt::format(".Ss {}{}\n{}", roff(chapter.title), bracket ? "\\&" : "", roff_sentences(chapter.doc));
   std::string missing;
   bool open = false;
   for (const Field& field : chapter.fields) {
@@ -143,10 +149,11 @@ void mdoc_list(const Chapter& chapter, std::string& out) {
     open = true;
     const std::string value = default_words(field);
     out += fmt::format(".It Cm {}\n{}", roff(field.name), roff_sentences(std::string(field.doc) + remarks(field)));
-    out += fmt::format("Value: {}; {}.\n", roff(type_words(field)), value == "required" || value == "none" ? (value == "none" ? "no default" : value) : "default " + roff(value));
+    const std::string shown = value == "none" ? "no default" : (value == "required" ? value : "default " + value);
+    out += roff_sentences(fmt::format("Value: {}; {}.", type_words(field), shown));
   }
   if (open) out += ".El\n";
-  if (!missing.empty()) out += fmt::format("{}Refused by this version: {}.\n", open ? ".Pp\n" : "", roff(missing));
+  if (!missing.empty()) out += fmt::format("{}{}", open ? ".Pp\n" : "", roff_sentences(fmt::format("Refused by this version: {}.", missing)));
 }
 
 constexpr std::string_view mdoc_head = R"(.\" SPDX-License-Identifier: Apache-2.0
@@ -163,7 +170,8 @@ reads one YAML file, and the files of the directory named by
 .Cm gateway.extraConfig .
 The format is that of Goma Gateway, version 2.
 .Pp
-A variable written as ${NAME} or {NAME} is replaced in any text when it is set in the environment.
+A variable written as ${NAME} or {NAME} is replaced in any text
+when it is set in the environment.
 Keys that begin with x\- are free for notes and anchors.
 Any other unknown key is reported.
 .Pp

@@ -241,17 +241,22 @@ Answer judge_path(const Field& field, const yaml::Node& node, Value&) {
   return node.text.front() == '/' ? std::nullopt : Answer(wants_with("bad-path", field, node, "/" + node.text));
 }
 
+// What was meant by a URL without its scheme, or with one slash of two; empty when nothing comes to mind.
+std::string guess_url(const std::string& text) {
+  const bool no_scheme = text.find("//") == std::string::npos && text.find(":/") == std::string::npos;
+  const size_t slash = text.find(":/");
+  std::string guess;
+  if (no_scheme) guess = "http://" + text;
+  else if (text.find("//") == std::string::npos) guess = text.substr(0, slash) + ":/" + text.substr(slash + 1);
+  const auto parts = split_url(guess);
+  return parts && (is_host_name(parts->host) || is_ip(parts->host)) ? guess : std::string();
+}
+
 Answer judge_url(const Field& field, const yaml::Node& node, Value&) {
   const auto parts = split_url(node.text);
   if (parts && (is_host_name(parts->host) || is_ip(parts->host))) return std::nullopt;
   const bool secret = node.text.find('@') != std::string::npos;
-  std::string guess;
-  const auto whole = split_url("http://" + node.text);
-  if (!parts && !secret && whole && is_host_name(whole->host) && node.text.find("//") == std::string::npos) guess = "http://" + node.text;
-  const size_t slash = node.text.find(":/");
-  if (guess.empty() && !parts && !secret && slash != std::string::npos && split_url(node.text.substr(0, slash) + ":/" + node.text.substr(slash + 1))) {
-    guess = node.text.substr(0, slash) + ":/" + node.text.substr(slash + 1);
-  }
+  const std::string guess = parts || secret ? std::string() : guess_url(node.text);
   Complaint complaint = wants_with("bad-url", field, node, guess);
   if (secret) complaint.message = fmt::format("wants {}", kind_words(field));
   return complaint;
@@ -316,7 +321,7 @@ std::string kind_words(const Field& field) {
 }
 
 std::string kind_example(const Field& field) {
-  if (!field.example.empty()) return std::string(field.example);
+  if (!field.example.empty() && field.shape == Shape::single) return std::string(field.example);
   switch (field.kind) {
     case Kind::integer: return "10";
     case Kind::number: return "0.5";

@@ -205,7 +205,8 @@ void Problems::render_line(const Place& place, char first, char rest, const std:
   std::u32string line = masked(place, decode_utf8(kept->second), token);
   if (token.begin > static_cast<int>(line.size()) + 1) return;
   line = window(std::move(line), token.begin, token.end);
-  out += fmt::format("{:>6} | ", place.line);
+  const std::string gutter = fmt::format("{:>6} | ", place.line);
+  out += gutter;
   std::string under;
   for (size_t i = 0; i < line.size(); ++i) {
     const bool control = (line[i] < 0x20 && line[i] != '\t') || (line[i] >= 0x7f && line[i] < 0xa0);
@@ -214,7 +215,7 @@ void Problems::render_line(const Place& place, char first, char rest, const std:
   }
   under.push_back(first);
   under.append(static_cast<size_t>(std::max(0, token.end - token.begin - 1)), rest);
-  out += fmt::format("\n       | {}{}{}\n", under, label.empty() ? "" : " ", label);
+  out += fmt::format("\n{:>{}}{}{}{}\n", "| ", gutter.size(), under, label.empty() ? "" : " ", label);
 }
 
 void Problems::render_one(const Problem& problem, std::string& out) const {

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/kind.h"
 #include "core/text.h"
 
@@ -30,6 +32,7 @@ class Walk {
   bool same(std::string_view a, std::string_view b) const { return context_.ignore_case ? iequals(a, b) : a == b; }
   void place_key(const yaml::Pair& pair);
   void unknown(const yaml::Node& key);
+  void missing(const Field& field);
   void read_field(const Field& field, const yaml::Node& value, bool inverted);
   void read_scalar(const Field& field, const yaml::Node& value, const std::string& where, bool inverted);
   void read_list(const Field& field, const yaml::Node& list);
@@ -49,6 +52,7 @@ class Walk {
   void* into_;
   ReadContext& context_;
   std::vector<const yaml::Pair*> chosen_;  // per field: the pair that gives its value
+  std::vector<std::string_view> meant_;    // names that misspelt keys were meant to be
   bool good_ = true;
 };
 
@@ -70,7 +74,22 @@ void Walk::complain(const yaml::Node& at, const std::string& where, Complaint co
   good_ = false;
 }
 
+// The section just below that has a key of this name, or an empty view.
+std::string_view home_of(std::span<const Field> fields, std::string_view name) {
+  for (const Field& field : fields) {
+    if (field.kind != Kind::section || field.shape != Shape::single) continue;
+    for (const Field& inner : field.section->fields) {
+      if (inner.name == name && inner.replaced_by.empty()) return field.name;
+    }
+  }
+  return {};
+}
+
 void Walk::unknown(const yaml::Node& key) {
+  const std::string_view home = home_of(fields_, key.text);
+  if (!home.empty()) {
+    return error("unknown-key", key, fmt::format("unknown key \"{}\" {}", key.text, in_where()), fmt::format("it belongs into \"{}\"", join_where(context_.where, home)));
+  }
   std::vector<std::string_view> names;
   for (const Field& field : fields_) names.push_back(field.name);
   const std::string_view near = suggest(key.text, names);
@@ -82,6 +101,7 @@ void Walk::unknown(const yaml::Node& key) {
   problem.hint = near.empty() ? "it is ignored" : fmt::format("did you mean \"{}\"?", near);
   problem.suggestion = near;
   good_ = good_ && near.empty();
+  if (!near.empty()) meant_.push_back(near);
   context_.problems.add(std::move(problem));
 }
 
@@ -117,7 +137,8 @@ void Walk::refuse_reserved(const Field& field, const yaml::Pair& pair) {
   if (value.is_null() || (!value.is_scalar() && value.items.empty() && value.pairs.empty())) return;
   const yaml::Node* enabled = value.is_mapping() ? value.find("enabled") : &value;
   if (enabled != nullptr && enabled->is_scalar() && (iequals(enabled->text, "false") || iequals(enabled->text, "off") || iequals(enabled->text, "no"))) return;
-  error("not-implemented", *pair.key, fmt::format("this version of goma does not implement \"{}\" yet", join_where(context_.where, field.name)),
+  const bool item = context_.where.find('"') != std::string::npos;  // one of several: say which
+  error("not-implemented", *pair.key, fmt::format("{}this version of goma does not implement \"{}\" yet", item ? context_.where + ": " : "", field.name),
         "remove it, or keep Goma Gateway for this");
 }
 
@@ -209,6 +230,11 @@ void Walk::read_field(const Field& field, const yaml::Node& value, bool inverted
   return is_section ? read_section(field, value, where) : read_scalar(field, value, where, inverted);
 }
 
+void Walk::missing(const Field& field) {
+  if (std::find(meant_.begin(), meant_.end(), field.name) != meant_.end()) return;  // the misspelt key was told
+  error("missing-key", node_, fmt::format("{} needs the key \"{}\"", context_.where.empty() ? "the file" : context_.where, field.name));
+}
+
 bool Walk::run() {
   if (!node_.is_mapping() && !node_.is_null()) {
     error("bad-type", node_, fmt::format("{} wants a mapping, got {}", context_.where.empty() ? "the file" : context_.where, got_words(node_)));
@@ -223,9 +249,7 @@ bool Walk::run() {
     } else if (pair != nullptr) {
       read_field(field, *pair->value, field.is_inverted && !same(field.name, pair->key->text));
     }
-    if (field.is_required && (pair == nullptr || pair->value->is_null())) {
-      error("missing-key", node_, fmt::format("{} needs the key \"{}\"", context_.where.empty() ? "the file" : context_.where, field.name));
-    }
+    if (field.is_required && (pair == nullptr || pair->value->is_null())) missing(field);
   }
   return good_;
 }

@@ -152,8 +152,22 @@ Answer indent_at(const Scene& s, int column) {
               expected_indents(s.levels, column - 1));
 }
 
+// "key:value" on a line of its own, which swallows the next line as its continuation.
+Answer unspaced(const Scene& s, int line) {
+  const std::u32string text = decode_utf8(line_of(s.text, line));
+  const size_t begin = text.find_first_not_of(U' ');
+  const size_t colon = text.find(U':');
+  const bool plain = begin != std::u32string::npos && begin < colon && text[begin] != '-' && text[begin] != '"' && text[begin] != '\'';
+  if (!plain || colon == std::u32string::npos || colon + 1 >= text.size() || text[colon + 1] == ' ' || text.substr(colon, 3) == U"://") return std::nullopt;
+  std::string key, value;
+  for (size_t i = begin; i < text.size(); ++i) append_utf8(i < colon ? key : value, text[i]);
+  return make("yaml-colon", Place{s.file, line, static_cast<int>(begin) + 1, static_cast<int>(text.size()) + 1}, "a space is missing after the colon",
+              fmt::format("write {}: {}", key, value.substr(1)));
+}
+
 Answer colon(const Scene& s) {
   if (s.problem != "mapping values are not allowed in this context") return std::nullopt;
+  if (Answer answer = unspaced(s, s.line - 1)) return answer;
   const std::string before = s.words(s.first(), s.column);
   const size_t at = before.find(": ");
   if (at == std::string::npos) return indent_at(s, s.first());
@@ -165,14 +179,11 @@ Answer colon(const Scene& s) {
 
 Answer missing_colon(const Scene& s) {
   if (s.problem != "could not find expected ':'") return std::nullopt;
-  const std::string line(line_of(s.text, s.context_line));
-  const std::string_view key = trim(std::string_view(line));
+  if (Answer answer = unspaced(s, s.context_line)) return answer;
+  const std::string_view line = line_of(s.text, s.context_line);
   Place place = s.began();
-  place.end_column = place.column + static_cast<int>(decode_utf8(key).size());
-  const size_t at = key.find(':');
-  const std::string hint = at == std::string_view::npos ? "a key is written with a colon and a space: key: value"
-                                                        : fmt::format("a space is missing after the colon: {}: {}", key.substr(0, at), key.substr(at + 1));
-  return make("yaml-colon", place, fmt::format("\"{}\" is no key", key), hint);
+  place.end_column = static_cast<int>(decode_utf8(line).size()) + 1;
+  return make("yaml-colon", place, fmt::format("\"{}\" is no key", trim(line)), "a key is written with a colon and a space: key: value");
 }
 
 Answer mixed(const Scene& s) {

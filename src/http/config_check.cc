@@ -32,6 +32,7 @@ struct Checker {
   void route(const RouteConf& route);
   void path(const RouteConf& route);
   void target(const std::string& where, const PlacedText& url);
+  void no_target(const RouteConf& route);
   void methods(const RouteConf& route);
   void reference(const std::string& who, const PlacedText& name);
   void references();
@@ -131,14 +132,19 @@ void Checker::route(const RouteConf& route) {
   if (!route.target.text.empty() && !route.backends.empty()) {
     problems.warning("unused-key", route.target.place, fmt::format("{} has backends, so its target is not used", named(route)), "remove one of them");
   }
-  // A target that is there but wrong was told already.
-  const bool tried = route.node->find("target") != nullptr || route.node->find("destination") != nullptr;
-  if (route.target.text.empty() && route.backends.empty() && !tried) {
-    problems.error("missing-target", route.name.place.known() ? route.name.place : route.place, fmt::format("{} has neither a target nor backends", named(route)), "for example target: http://127.0.0.1:9000");
-  } else if (route.target.text.empty() && route.backends.empty()) {
-    const core::yaml::Node* value = route.node->find("target") != nullptr ? route.node->find("target") : route.node->find("destination");
-    if (value->is_null() || (value->is_scalar() && value->text.empty())) problems.error("missing-target", value->place(), fmt::format("{}: the target is empty", named(route)), "for example http://127.0.0.1:9000");
+  if (route.target.text.empty() && route.backends.empty()) no_target(route);
+}
+
+// Nothing to forward to. A target that was there, but wrong or misspelt, was told already.
+void Checker::no_target(const RouteConf& route) {
+  constexpr std::string_view names[] = {"target", "backends", "destination"};
+  for (const core::yaml::Pair& pair : route.node->pairs) {
+    if (core::suggest(pair.key->text, names).empty()) continue;
+    const bool empty = pair.value->is_null() || (pair.value->is_scalar() && pair.value->text.empty());
+    if (empty) problems.error("missing-target", pair.value->place(), fmt::format("{}: the target is empty", named(route)), "for example http://127.0.0.1:9000");
+    if (!pair.value->is_sequence() || !pair.value->items.empty()) return;
   }
+  problems.error("missing-target", route.name.place.known() ? route.name.place : route.place, fmt::format("{} has neither a target nor backends", named(route)), "for example target: http://127.0.0.1:9000");
 }
 
 void Checker::reference(const std::string& who, const PlacedText& name) {
@@ -174,6 +180,7 @@ void Checker::proxy() {
   const ProxyConf& proxy = config.gateway.proxy;
   if (!proxy.enabled || !proxy.trusted_proxies.empty()) return;
   const core::yaml::Node* node = config.gateway.node == nullptr ? nullptr : config.gateway.node->find("proxy");
+  if (node != nullptr) node = node->find("enabled");
   problems.warning("no-trusted-proxies", node == nullptr ? Place{} : node->place(), "gateway.proxy is enabled without trustedProxies, so no header about the client is believed", "list the proxies in front of goma");
 }
 
