@@ -82,8 +82,7 @@ class Query {
   std::string_view text_;
 };
 
-// The text with every byte percent-encoded that may not stand in a path (RFC 3986 3.3); '/' and existing '%' included or
-// not as told. For Location and the like.
+// The text with every byte percent-encoded that may not stand in a path (RFC 3986 3.3), a '%' included; '/' stays when told.
 std::string_view percent_encode(std::string_view text, core::Arena& arena, bool keep_slash = true);
 
 }  // namespace goma::http

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A path is walked once by a table; only one that holds something remarkable is taken apart segment by segment.
+#include "http/uri.h"
+
+#include <arpa/inet.h>
+
+#include <array>
+#include <cstring>
+
+#include "core/text.h"
+
+namespace goma::http {
+
+namespace {
+
+// ---------------------------------------------------------------- bytes
+
+enum : uint8_t {
+  plain = 0,
+  slash = 1,
+  special = 2,  // '%' or a byte that no path holds raw
+};
+
+constexpr std::array<uint8_t, 256> make_path_bytes() {
+  std::array<uint8_t, 256> bytes{};
+  for (unsigned c = 0; c < 256; ++c) bytes[c] = c <= 0x20 || c >= 0x7F ? special : plain;
+  for (const char c : std::string_view("%\\#?")) bytes[static_cast<uint8_t>(c)] = special;
+  bytes['/'] = slash;
+  return bytes;
+}
+
+constexpr std::array<uint8_t, 256> path_bytes = make_path_bytes();
+
+int hex_value(char c) {
+  if (core::is_digit(c)) return c - '0';
+  const char l = core::lower(c);
+  return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+// The byte that "%XY" at `at` stands for, or -1 when it stands for none.
+int decode_at(std::string_view text, size_t at) {
+  if (text.size() - at < 3) return -1;
+  const int high = hex_value(text[at + 1]);
+  const int low = hex_value(text[at + 2]);
+  return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+// ---------------------------------------------------------------- judging a segment
+
+enum class Segment : uint8_t { bad, empty, dot, dot_dot, name };
+
+// Two bytes that begin an overlong or out-of-range UTF-8 sequence: lax decoders make '/' and '.' of such.
+bool is_overlong(int first, int second) {
+  if (second < 0x80 || second > 0xBF) return false;
+  return first == 0xC0 || first == 0xC1 || (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90) || first >= 0xF8;
+}
+
+// Watches for a part that is "." or ".." to somebody: parts end at encoded slashes, and many servers cut them at ';'.
+class DotWatch {
+ public:
+  void see(int c) {
+    if (cut_) return;
+    if (c == ';') cut_ = true;
+    else if (c == '.') ++dots_;
+    else other_ = true;
+  }
+  // The part is complete. True: it was a dot segment.
+  bool end_part() {
+    const bool dot_segment = !other_ && (dots_ == 1 || dots_ == 2);
+    *this = DotWatch();
+    return dot_segment;
+  }
+
+ private:
+  int dots_ = 0;
+  bool other_ = false;
+  bool cut_ = false;
+};
+
+Segment judge_name(std::string_view segment) {
+  DotWatch dots;
+  int before = 0;
+  for (size_t i = 0; i < segment.size(); ++i) {
+    int c = static_cast<unsigned char>(segment[i]);
+    const bool encoded = c == '%';
+    if (encoded) {
+      c = decode_at(segment, i);
+      i += 2;
+      if (c < 0x20 || c == 0x7F || c == '\\' || is_overlong(before, c)) return Segment::bad;
+    } else if (path_bytes[static_cast<size_t>(c)] == special) {
+      return Segment::bad;
+    }
+    before = c;
+    if (c != '/') dots.see(c);
+    else if (dots.end_part()) return Segment::bad;
+  }
+  return dots.end_part() ? Segment::bad : Segment::name;
+}
+
+Segment judge(std::string_view segment) {
+  if (segment.empty()) return Segment::empty;
+  if (segment == ".") return Segment::dot;
+  if (segment == "..") return Segment::dot_dot;
+  return judge_name(segment);
+}
+
+// ---------------------------------------------------------------- building paths
+
+// A path being put together from names. Always "" or "/a/b".
+class PathBuilder {
+ public:
+  PathBuilder(core::Arena& arena, size_t room) : begin_(static_cast<char*>(arena.allocate(room + 1, 1))), out_(begin_) {}
+  void push(std::string_view name) {
+    *out_++ = '/';
+    std::memcpy(out_, name.data(), name.size());
+    out_ += name.size();
+  }
+  void pop() {
+    while (out_ != begin_ && *--out_ != '/') {
+    }
+  }
+  std::string_view finish(bool trailing_slash) {
+    if (trailing_slash || out_ == begin_) *out_++ = '/';
+    return {begin_, static_cast<size_t>(out_ - begin_)};
+  }
+
+ private:
+  char* begin_;
+  char* out_;
+};
+
+// Resolves dots and repeated slashes of a path with a leading slash (RFC 3986 5.2.4). Empty: a segment is refused.
+std::string_view resolve(std::string_view raw, core::Arena& arena) {
+  PathBuilder out(arena, raw.size());
+  bool trailing_slash = true;
+  for (size_t at = 0; at < raw.size();) {
+    const size_t stop = std::min(raw.find('/', at + 1), raw.size());
+    const std::string_view segment = raw.substr(at + 1, stop - at - 1);
+    const Segment kind = judge(segment);
+    if (kind == Segment::bad) return {};
+    if (kind == Segment::name) out.push(segment);
+    if (kind == Segment::dot_dot) out.pop();
+    trailing_slash = kind != Segment::name;
+    at = stop;
+  }
+  return out.finish(trailing_slash);
+}
+
+// Everything decoded once, an encoded slash excepted. Requires: well-formed.
+std::string_view decode(std::string_view encoded, core::Arena& arena) {
+  if (encoded.find('%') == std::string_view::npos) return encoded;
+  char* const begin = static_cast<char*>(arena.allocate(encoded.size(), 1));
+  char* out = begin;
+  for (size_t i = 0; i < encoded.size(); ++i) {
+    if (encoded[i] != '%') {
+      *out++ = encoded[i];
+      continue;
+    }
+    const int c = decode_at(encoded, i);
+    i += 2;
+    if (c == '/') {
+      std::memcpy(out, "%2F", 3);
+      out += 3;
+    } else {
+      *out++ = static_cast<char>(c);
+    }
+  }
+  return {begin, static_cast<size_t>(out - begin)};
+}
+
+// Whether a path with a leading slash is its own canonical and decoded form.
+bool is_clean(std::string_view raw) {
+  for (size_t i = 0; i < raw.size(); ++i) {
+    const uint8_t kind = path_bytes[static_cast<uint8_t>(raw[i])];
+    if (kind == plain) continue;
+    if (kind == special) return false;
+    if (i + 1 < raw.size() && (raw[i + 1] == '/' || raw[i + 1] == '.')) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+CanonicalPath canonical_path(std::string_view raw, core::Arena& arena) {
+  CanonicalPath path;
+  if (raw.empty()) return {true, true, "/", "/"};
+  if (raw == "*") return {true, false, raw, raw};
+  if (raw.front() != '/') return path;
+  if (is_clean(raw)) return {true, false, raw, raw};
+  path.encoded = resolve(raw, arena);
+  if (path.encoded.empty()) return path;
+  path.ok = true;
+  path.changed = path.encoded != raw;
+  path.decoded = decode(path.encoded, arena);
+  return path;
+}
+
+std::string_view join_paths(std::string_view base, std::string_view path, core::Arena& arena) {
+  if (base.empty()) return path;
+  if (path.empty()) return base;
+  while (!base.empty() && base.back() == '/') base.remove_suffix(1);
+  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
+  return arena.join(base, "/", path);
+}
+
+// ---------------------------------------------------------------- rewrite
+
+namespace {
+
+// How many bytes of the encoded text decode to the first n bytes of the decoded one; npos when n splits a byte.
+size_t encoded_length(std::string_view encoded, size_t n) {
+  size_t at = 0;
+  size_t decoded = 0;
+  while (decoded < n && at < encoded.size()) {
+    if (encoded[at] == '%') {
+      decoded += decode_at(encoded, at) == '/' ? 3 : 1;
+      at += 3;
+    } else {
+      ++decoded;
+      ++at;
+    }
+  }
+  return decoded == n ? at : std::string_view::npos;
+}
+
+}  // namespace
+
+std::string_view rewrite_prefix(std::string_view prefix, std::string_view rewrite, const CanonicalPath& path, core::Arena& arena) {
+  if (path.decoded.substr(0, prefix.size()) != prefix) return path.encoded;
+  const size_t cut = encoded_length(path.encoded, prefix.size());
+  if (cut == std::string_view::npos) return path.encoded;
+  const std::string_view rest = path.encoded.substr(cut);
+  const std::string_view joined = arena.join("/", rewrite, "/", rest);
+  const std::string_view cleaned = resolve(joined, arena);
+  if (cleaned.empty()) return path.encoded;
+  const bool wants_slash = path.encoded.size() > 1 && path.encoded.back() == '/';
+  if (cleaned.size() > 1 && cleaned.back() == '/' && !wants_slash) return cleaned.substr(0, cleaned.size() - 1);
+  return wants_slash && cleaned.back() != '/' ? arena.join(cleaned, "/") : cleaned;
+}
+
+// ---------------------------------------------------------------- authorities
+
+namespace {
+
+bool is_port(std::string_view port) {
+  if (port.size() > 5) return false;
+  unsigned number = 0;
+  for (const char c : port) {
+    if (!core::is_digit(c)) return false;
+    number = number * 10 + static_cast<unsigned>(c - '0');
+  }
+  return number <= 65535;
+}
+
+bool is_name(std::string_view host) {
+  if (host.empty() || host.size() > 255) return false;
+  for (const char c : host) {
+    if (!core::is_alpha(c) && !core::is_digit(c) && c != '-' && c != '.' && c != '_' && c != '~') return false;
+  }
+  return true;
+}
+
+bool is_ipv6(std::string_view address) {
+  char text[INET6_ADDRSTRLEN];
+  if (address.empty() || address.size() >= sizeof text) return false;
+  std::memcpy(text, address.data(), address.size());
+  text[address.size()] = '\0';
+  in6_addr binary;
+  return ::inet_pton(AF_INET6, text, &binary) == 1;
+}
+
+}  // namespace
+
+bool validate_authority(std::string_view authority) {
+  if (authority.empty()) return false;
+  std::string_view rest;  // ":port" or nothing
+  if (authority.front() == '[') {
+    const size_t close = authority.find(']');
+    if (close == std::string_view::npos || !is_ipv6(authority.substr(1, close - 1))) return false;
+    rest = authority.substr(close + 1);
+  } else {
+    const size_t colon = std::min(authority.find(':'), authority.size());
+    if (!is_name(authority.substr(0, colon))) return false;
+    rest = authority.substr(colon);
+  }
+  return rest.empty() || (rest.front() == ':' && is_port(rest.substr(1)));
+}
+
+HostPort split_host_port(std::string_view authority) {
+  const size_t colon = authority.rfind(':');
+  if (colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos) return {authority, {}};
+  return {authority.substr(0, colon), authority.substr(colon + 1)};
+}
+
+// ---------------------------------------------------------------- queries and encoding
+
+void Query::Iterator::advance() {
+  std::string_view pair;
+  while (pair.empty()) {
+    if (rest_.empty()) {
+      done_ = true;
+      return;
+    }
+    const size_t end = std::min(rest_.find('&'), rest_.size());
+    pair = rest_.substr(0, end);
+    rest_.remove_prefix(std::min(end + 1, rest_.size()));
+  }
+  const size_t equals = std::min(pair.find('='), pair.size());
+  now_ = {pair.substr(0, equals), equals == pair.size() ? std::string_view() : pair.substr(equals + 1), equals != pair.size()};
+}
+
+std::string_view percent_encode(std::string_view text, core::Arena& arena, bool keep_slash) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  constexpr std::string_view allowed = "-._~!$&'()*+,;=:@";  // RFC 3986 3.3: pchar
+  char* const begin = static_cast<char*>(arena.allocate(text.size() * 3, 1));
+  char* out = begin;
+  for (const char c : text) {
+    if (core::is_alpha(c) || core::is_digit(c) || allowed.find(c) != std::string_view::npos || (c == '/' && keep_slash)) {
+      *out++ = c;
+      continue;
+    }
+    const auto byte = static_cast<uint8_t>(c);
+    *out++ = '%';
+    *out++ = digits[byte >> 4];
+    *out++ = digits[byte & 15];
+  }
+  return {begin, static_cast<size_t>(out - begin)};
+}
+
+}  // namespace goma::http
