@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ class Problems;   // core/problem.h
 class Slab;       // core/slab.h
 class Metrics;    // core/metric.h
 class Helper;     // core/helper.h
+class ProcessTable;  // core/slab.h
 
 // A built configuration as core sees it: something to hand back and to free.
 class Built {
@@ -46,11 +48,13 @@ struct Plan {
   std::vector<std::string> watch;    // directories whose changes mean reload
   uint64_t routes = 0;
   uint64_t middlewares = 0;
+  int64_t drain_ms = 30'000;         // grace for long exchanges on a graceful stop
+  std::map<std::string, uint64_t> route_marks;  // name -> digest of what the route says; tells what a reload changed
   std::string summary;               // what `goma -T` prints: the effective configuration
 };
 
-// A listening socket handed to a worker. The worker owns its copy of the descriptor and closes it when it drains or
-// when a later commit no longer lists the address.
+// A listening socket handed to a worker. Every commit brings fresh descriptors, also of sockets that stay; the service
+// owns them and closes them with the next commit or when it drains.
 struct Listening {
   std::string text;  // Plan::Address::text
   int fd = -1;
@@ -63,6 +67,7 @@ struct Context {
   Slab* slab = nullptr;
   Metrics* metrics = nullptr;  // this process's stripe
   Helper* helper = nullptr;
+  ProcessTable* processes = nullptr;  // set_status(last request line) on it is what a crash report shows
   int slot = 0;                // worker number; -1 in the manager
   std::string prefix;          // where relative paths start
 };
@@ -75,12 +80,13 @@ class Service {
   // shared state; safe on any thread.
   virtual std::unique_ptr<Built> build(Source& source, const std::string& path, Problems& problems) const = 0;
   virtual Plan plan(const Built& built) const = 0;
-  // Answers "routes", "config" or "backends" about a built configuration, as text or JSON. Pure.
+  // Answers an operator's question about a built configuration: what is "routes", "backends" or "config"; text for
+  // people or JSON. An empty text means that the question is unknown. Pure.
   virtual std::string query(const Built& built, const std::string& what, bool json) const = 0;
 
   virtual void start(Context& context) = 0;
-  // New exchanges use this site from now on. `listening` is the complete list of sockets to accept on; sockets that
-  // are already open under the same text and position are kept, others are closed.
+  // New exchanges use this site from now on. `listening` is the complete list of sockets to accept on; those
+  // of the commit before are accepted empty and closed.
   virtual void commit(std::unique_ptr<Built> built, uint64_t generation, std::vector<Listening> listening) = 0;
   // Stops accepting, finishes exchanges, asks long ones to leave after grace_ms (0 = at once), then calls done once.
   virtual void drain(int64_t grace_ms, std::function<void()> done) = 0;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/text.h"
 #include "http/access_log.h"
 #include "http/client_address.h"
 #include "http/error_page.h"
@@ -100,8 +101,12 @@ int64_t Exchange::now_ms() const { return runtime_.loop.now_ms(); }
 // ---------------------------------------------------------------- request side
 
 void Exchange::begin() {
+  if (runtime_.processes != nullptr) runtime_.processes->set_status(request_.target);
   prepare();
-  if (!set_path(request_.path)) {
+  if (request_.form == RequestHead::Form::asterisk) {
+    path_.ok = true;
+    path_.encoded = path_.decoded = request_.path;
+  } else if (!set_path(request_.path)) {
     refuse(400, "400 Bad Request", Ending::bad_request);
     return;
   }
@@ -470,10 +475,10 @@ void Exchange::finish_middlewares() {
 void Exchange::account() {
   if (accounted_) return;
   accounted_ = true;
-  finish_middlewares();
-  if (tunnel_counted_ && runtime_.metrics != nullptr) runtime_.metrics->tunnel_closed();
   const int status = head_sent_ ? response_.status : ending_ == Ending::client_timeout ? 408 : 499;
   final_status_ = status;
+  finish_middlewares();
+  if (tunnel_counted_ && runtime_.metrics != nullptr) runtime_.metrics->tunnel_closed();
   if (runtime_.metrics != nullptr) runtime_.metrics->exchange(static_cast<size_t>(ending_));
   if (route_metrics_ != nullptr) {
     const int64_t took = runtime_.loop.now_us() - started_us_;

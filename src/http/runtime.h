@@ -12,6 +12,7 @@
 #include "core/deadline.h"
 #include "core/loop.h"
 #include "core/resolver.h"
+#include "core/slab.h"
 
 namespace goma::http {
 
@@ -41,8 +42,9 @@ struct Runtime {
   ServerMetrics* metrics = nullptr;
   AccessLog* access_log = nullptr;
   RequestIds* ids = nullptr;
+  core::ProcessTable* processes = nullptr;  // told what is being served, for a crash report
   Site* site = nullptr;
-  ConnectionLimits limits;
+  ConnectionLimits limits = {};
   bool draining = false;  // answers say "Connection: close"
 };
 

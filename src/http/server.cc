@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -17,6 +19,8 @@
 #include "core/log.h"
 #include "core/metric.h"
 #include "http/describe_site.h"
+#include "http/prometheus.h"
+#include "http/upstream.h"
 
 namespace goma::http {
 
@@ -52,12 +56,14 @@ struct Server::Worker {
         resolver(std::make_unique<core::Resolver>(*c.loop, *c.wheel, core::Resolver::Options())),
         runtime{*c.loop, *c.wheel, buffers, chunks},
         peers(runtime),
-        metrics(*c.metrics) {
+        metrics(*c.metrics),
+        access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }) {
     runtime.resolver = resolver.get();
     runtime.peers = &peers;
     runtime.metrics = &metrics;
     runtime.access_log = &access_log;
     runtime.ids = &ids;
+    runtime.processes = c.processes;
     second.bind<&Worker::every_second>(*c.loop, this);
     second.start(1000);
   }
@@ -88,6 +94,7 @@ struct Server::Worker {
   core::Timer second;
   std::function<void()> drained;
   int spare = spare_descriptor();
+  int64_t alerted_ms = -60'000;
 };
 
 Server::Server(std::span<const ModuleInfo* const> modules) : modules_(modules) {}
@@ -104,13 +111,30 @@ Server::~Server() {
 std::unique_ptr<core::Built> Server::build(core::Source& source, const std::string& path, core::Problems& problems) const {
   std::unique_ptr<Config> config = load_config(source, path, problems);
   if (!config) return nullptr;
-  return Site::build(std::move(config), {modules_}, problems);
+  return Site::build(std::move(config), {modules_, metrics_renderer()}, problems);
 }
 
-core::Plan Server::plan(const core::Built& built) const { return plan_of(static_cast<const Site&>(built), modules_); }
+// Counts routes and middlewares of the site that serves when it is asked, not of the one being built.
+std::function<std::string()> Server::metrics_renderer() const {
+  Worker* w = worker_.get();
+  if (w == nullptr) return nullptr;  // the loader only checks
+  return [w] {
+    const GatewayConf& gateway = w->runtime.site->config().gateway;
+    const timespec now = w->context.loop->wall();
+    return render_prometheus({.metrics = *w->context.metrics,
+                              .slab = *w->context.slab,
+                              .version = GOMA_VERSION,
+                              .generation = w->runtime.site->generation,
+                              .routes = gateway.routes.size(),
+                              .middlewares = w->runtime.site->config().middlewares.size(),
+                              .now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000});
+  };
+}
+
+core::Plan Server::plan(const core::Built& built) const { return plan_of(static_cast<const Site&>(built)); }
 
 std::string Server::query(const core::Built& built, const std::string& what, bool json) const {
-  return describe_site(static_cast<const Site&>(built), what, json, modules_);
+  return describe_site(static_cast<const Site&>(built), what, json);
 }
 
 void Server::start(core::Context& context) {
@@ -129,7 +153,7 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   w.runtime.limits = site->connection_limits();
   w.runtime.limits.max_connections = slots();
   w.resolver->configure(resolver_options(site->config()));
-  w.access_log.configure(site->config());
+  w.access_log.configure(access_log_settings(site->config()));
   bind_routes(*site);
   w.runtime.site = site;
   listen(std::move(listening));
@@ -158,19 +182,24 @@ std::string Server::status() const {
 
 // ---------------------------------------------------------------- listening
 
-// Sockets already open under the same descriptor number in the master's list keep their place; the rest is closed.
+// A socket that stays comes with the descriptor it had before. What still waits in a queue that is about to be left
+// is served first.
 void Server::listen(std::vector<core::Listening> listening) {
   Worker& w = *worker_;
   std::vector<std::unique_ptr<Listener>> old = std::move(w.listeners);
   w.listeners.clear();
   for (core::Listening& socket : listening) {
+    const auto same = std::find_if(old.begin(), old.end(), [&](const auto& l) { return l && l->fd == socket.fd; });
+    if (same != old.end()) {
+      w.listeners.push_back(std::move(*same));
+      continue;
+    }
     auto listener = std::make_unique<Listener>(*this, socket.text, socket.fd);
     if (!w.runtime.draining) listener->watch.open_level<&Listener::on_ready>(*w.context.loop, socket.fd, listener.get());
     w.listeners.push_back(std::move(listener));
   }
-  // What still waits in a queue that is about to be left is served first.
   for (std::unique_ptr<Listener>& listener : old) {
-    while (accept_one(listener->fd)) {
+    while (listener && accept_one(listener->fd)) {
     }
   }
 }
@@ -249,7 +278,10 @@ void Server::turn_away(int fd) {
 void Server::refuse_without_descriptors(int fd) {
   Worker& w = *worker_;
   w.metrics.refused(Refusal::descriptors);
-  core::log::error_limited("no file descriptors left: clients are refused", {{"connections", w.count}});
+  if (w.context.loop->now_ms() - w.alerted_ms >= 60'000) {
+    w.alerted_ms = w.context.loop->now_ms();
+    core::log::error("no file descriptors left: clients are refused", {{"connections", w.count}});
+  }
   if (w.spare < 0) {
     make_room();
     bury();

@@ -28,7 +28,7 @@
 
 namespace goma::http {
 
-class Server final : public core::Service, private ConnectionOwner {
+class Server final : public core::Service, public ConnectionOwner {
  public:
   explicit Server(std::span<const ModuleInfo* const> modules);
   ~Server() override;
@@ -61,6 +61,7 @@ class Server final : public core::Service, private ConnectionOwner {
   void end_grace();
   void bind_routes(Site& site);
   size_t slots() const;
+  std::function<std::string()> metrics_renderer() const;
 
   std::span<const ModuleInfo* const> modules_;
   std::unique_ptr<Worker> worker_;

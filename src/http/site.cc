@@ -165,7 +165,7 @@ class SiteBuilder {
     while (!out.base_path.empty() && out.base_path.back() == '/') out.base_path.pop_back();
     const HostPort parts = split_host_port(out.authority);
     out.host = parts.host;
-    out.port = parts.port != 0 ? parts.port : 80;
+    out.port = static_cast<uint16_t>(core::parse_u64(parts.port).value_or(80));
     return out;
   }
 

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Text and JSON about routes and backends.
+#include "http/describe_site.h"
+
+#include <fmt/format.h>
+
+#include "http/upstream.h"
+
+namespace goma::http {
+
+namespace {
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+template <class Items, class Text>
+std::string listed(const Items& items, Text text, bool json) {
+  std::string out;
+  for (const auto& item : items) {
+    if (!out.empty()) out += json ? "," : ", ";
+    out += json ? quoted(text(item)) : std::string(text(item));
+  }
+  return out;
+}
+
+std::string hosts_of(const Route& route, bool json) {
+  return listed(route.conf->hosts, [](const core::PlacedText& t) -> std::string_view { return t.text; }, json);
+}
+
+std::string backends_of(const Route& route, bool json) {
+  return listed(route.upstream->backends(), [](const Backend& b) -> std::string_view { return b.endpoint; }, json);
+}
+
+std::string steps_of(const Route& route, bool json) {
+  return listed(route.steps, [](const Step& s) { return s.name; }, json);
+}
+
+std::string route_line(const Route& route) {
+  return fmt::format("{:<24} {:>4}  {:<32} {:<28} {}\n", route.name, route.conf->priority, route.path,
+                     route.conf->hosts.empty() ? "*" : hosts_of(route, false), backends_of(route, false));
+}
+
+std::string route_json(const Route& route) {
+  return fmt::format(R"({{"name":{},"path":{},"priority":{},"hosts":[{}],"backends":[{}],"middlewares":[{}],"place":{}}})", quoted(route.name),
+                     quoted(route.path), route.conf->priority, hosts_of(route, true), backends_of(route, true), steps_of(route, true),
+                     quoted(fmt::format("{}:{}", route.conf->place.file, route.conf->place.line)));
+}
+
+std::string describe_routes(const Site& site, bool json) {
+  std::string out = json ? "[" : fmt::format("{:<24} {:>4}  {:<32} {:<28} {}\n", "NAME", "PRIO", "PATH", "HOSTS", "BACKENDS");
+  bool first = true;
+  for (const Route& route : site.routes()) {
+    if (!route.listed) continue;
+    if (json && !first) out += ',';
+    first = false;
+    out += json ? route_json(route) : route_line(route);
+  }
+  return json ? out + "]\n" : out;
+}
+
+std::string describe_backends(const Site& site, bool json) {
+  std::string out = json ? "[" : fmt::format("{:<24} {:<40} {:>6}\n", "ROUTE", "ENDPOINT", "WEIGHT");
+  bool first = true;
+  for (const Route& route : site.routes()) {
+    if (!route.upstream) continue;
+    for (const Backend& backend : route.upstream->backends()) {
+      if (json && !first) out += ',';
+      first = false;
+      out += json ? fmt::format(R"({{"route":{},"endpoint":{},"weight":{}}})", quoted(route.name), quoted(backend.endpoint), backend.weight)
+                  : fmt::format("{:<24} {:<40} {:>6}\n", route.name, backend.endpoint, backend.weight);
+    }
+  }
+  return json ? out + "]\n" : out;
+}
+
+}  // namespace
+
+std::vector<core::RuleSection> rule_sections(std::span<const ModuleInfo* const> modules) {
+  std::vector<core::RuleSection> out;
+  for (const ModuleInfo* module : modules) out.push_back({module->types, module->doc, module->fields});
+  return out;
+}
+
+core::Plan plan_of(const Site& site) {
+  const Config& config = site.config();
+  const LogConf& log = config.gateway.log;
+  core::Plan plan;
+  const core::PlacedText& web = config.gateway.entry_points.web.address;
+  const std::string place = web.place.line > 0 ? fmt::format("{}:{}:{} (gateway.entryPoints.web.address)", web.place.file, web.place.line, web.place.column)
+                                               : std::string("the default of gateway.entryPoints.web.address");
+  plan.addresses.push_back({web.text, place});
+  plan.log_level = log.level;
+  plan.log_format = log.format;
+  plan.log_file = log.file_path;
+  plan.log_max_size_mb = log.max_size_mb;
+  plan.log_max_backups = log.max_backups;
+  plan.log_max_age_days = log.max_age_days;
+  const ExtraConfigConf& extra = config.gateway.extra_config;
+  if (extra.watch && !extra.directory.text.empty()) plan.watch.push_back(extra.directory.text);
+  for (const Route& route : site.routes()) plan.routes += route.listed ? 1 : 0;
+  plan.middlewares = config.middlewares.size();
+  plan.drain_ms = config.gateway.timeouts.drain * 1000;
+  for (const Route& route : site.routes()) {
+    if (route.listed) plan.route_marks[route.name] = std::hash<std::string>()(route_json(route));
+  }
+  plan.summary = effective_yaml(config);
+  return plan;
+}
+
+std::string describe_site(const Site& site, const std::string& what, bool json) {
+  if (what == "routes") return describe_routes(site, json);
+  if (what == "backends") return describe_backends(site, json);
+  if (what == "config") {
+    const std::string text = effective_yaml(site.config());
+    return json ? fmt::format("{{\"config\":{}}}\n", quoted(text)) : text;
+  }
+  return {};
+}
+
+core::Resolver::Options resolver_options(const Config& config) {
+  const DnsCacheConf& dns = config.gateway.networking.dns_cache;
+  core::Resolver::Options options;
+  options.ttl_seconds = dns.ttl;
+  for (const core::PlacedText& server : dns.resolver) options.servers.push_back(server.text);
+  return options;
+}
+
+}  // namespace goma::http

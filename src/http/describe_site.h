@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A site told to others: what the master must do for it (core::Plan), and what gomactl shows of it. Pure.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "core/resolver.h"
+#include "core/service.h"
+#include "http/module.h"
+#include "http/site.h"
+
+namespace goma::http {
+
+core::Plan plan_of(const Site& site);
+
+// "routes", "backends" or "config"; empty for anything else.
+std::string describe_site(const Site& site, const std::string& what, bool json);
+
+// Name look-up as gateway.networking.dnsCache says.
+core::Resolver::Options resolver_options(const Config& config);
+
+// The tables of all modules for the documents and `goma -T`.
+std::vector<core::RuleSection> rule_sections(std::span<const ModuleInfo* const> modules);
+
+}  // namespace goma::http
