@@ -6,21 +6,17 @@
 #include <algorithm>
 
 #include "core/text.h"
+#include "http/uri.h"
 
 namespace goma::http {
 
 namespace {
 
-std::string_view without_port(std::string_view host) {
-  const size_t colon = host.rfind(':');
-  return colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos ? host : host.substr(0, colon);
-}
-
 bool is_pattern(std::string_view host) { return host.find_first_of("*{") != std::string_view::npos; }
 
 // "*.example.com" and "{sub}.example.com" stand for any name below example.com.
 bool serves(std::string_view pattern, std::string_view host) {
-  pattern = without_port(pattern);
+  pattern = split_host_port(pattern).host;
   if (!is_pattern(pattern)) return core::iequals(pattern, host);
   const size_t dot = pattern.find('.');
   if (dot == std::string_view::npos) return true;
@@ -57,7 +53,7 @@ std::string_view public_host(const Exchange& x) {
   const RouteConf* conf = x.route() != nullptr ? x.route()->conf : nullptr;
   if (conf == nullptr || conf->hosts.empty()) return asked;
   for (const core::PlacedText& host : conf->hosts) {
-    if (!asked.empty() && serves(host.text, without_port(asked))) return asked;
+    if (!asked.empty() && serves(host.text, split_host_port(asked).host)) return asked;
   }
   for (const core::PlacedText& host : conf->hosts) {
     if (!is_pattern(host.text)) return host.text;

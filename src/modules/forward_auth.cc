@@ -122,13 +122,13 @@ http::Headers* ForwardAuth::describe(http::Exchange& x) const {
   auto* headers = x.arena().make<http::Headers>(x.arena());
   if (s_.forwards_host && !request.host.empty()) headers->add(http::HeaderId::host, request.host);
   const std::string_view url = http::public_url(x, x.client().scheme, request.host);
-  headers->add("X-Forwarded-Host", request.host);
+  headers->add(http::HeaderId::x_forwarded_host, request.host);
   headers->add("X-Forwarded-Method", request.method_text);
-  headers->add("X-Forwarded-Proto", x.client().scheme);
-  headers->add("X-Forwarded-For", x.client().ip);
-  headers->add("X-Real-IP", x.client().ip);
+  headers->add(http::HeaderId::x_forwarded_proto, x.client().scheme);
+  headers->add(http::HeaderId::x_forwarded_for, x.client().ip);
+  headers->add(http::HeaderId::x_real_ip, x.client().ip);
   headers->add("X-Forwarded-URI", url);
-  headers->add("X-Original-URL", url);
+  headers->add(http::HeaderId::x_original_url, url);
   for (const http::Header& h : request.headers) {
     bool wanted = h.id == http::HeaderId::authorization || h.id == http::HeaderId::cookie || h.id == http::HeaderId::user_agent;
     for (size_t i = 0; i < s_.request_headers.size() && !wanted; ++i) wanted = core::iequals(h.name, s_.request_headers[i]);
@@ -173,7 +173,7 @@ http::Verdict ForwardAuth::refuse(http::Exchange& x, const http::FetchResult& an
   const http::Verdict verdict = answer.status == 403 ? x.reply(403, "403 Forbidden") : x.reply(401, "401 Unauthorized");
   if (answer.status != 401 && answer.status != 403) return verdict;
   for (const http::Header& h : *answer.headers) {
-    if (core::iequals(h.name, "WWW-Authenticate")) x.reply_header("WWW-Authenticate", h.value);
+    if (h.id == http::HeaderId::www_authenticate) x.reply_header(h.id, h.value);
   }
   return verdict;
 }

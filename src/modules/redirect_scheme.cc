@@ -7,11 +7,11 @@
 #include <fmt/format.h>
 
 #include "core/schema.h"
-#include "core/text.h"
 #include "http/exchange.h"
 #include "http/field_rules.h"
 #include "http/module.h"
 #include "http/public_url.h"
+#include "http/uri.h"
 
 namespace goma::mod {
 
@@ -33,11 +33,6 @@ constexpr core::Field fields[] = {
     core::field<&RedirectSchemeConf::permanent>("permanent", "301 instead of 302."),
 };
 
-std::string_view without_port(std::string_view host) {
-  const size_t colon = host.rfind(':');
-  return colon == std::string_view::npos || host.find(']', colon) != std::string_view::npos ? host : host.substr(0, colon);
-}
-
 class RedirectScheme final : public http::Middleware {
  public:
   explicit RedirectScheme(RedirectSchemeConf conf) : scheme_(std::move(conf.scheme)), keeps_port_(conf.port == 0), permanent_(conf.permanent) {
@@ -49,7 +44,7 @@ class RedirectScheme final : public http::Middleware {
     if (x.client().scheme == scheme_ || x.path().decoded.starts_with("/.well-known/acme-challenge/")) return http::Verdict::next();
     std::string_view host = http::public_host(x);
     if (host.empty()) return x.reply(400, "400 Bad Request");  // HTTP/1.0 without Host: there is no address to send to
-    if (!keeps_port_) host = x.arena().join(without_port(host), port_);
+    if (!keeps_port_) host = x.arena().join(http::split_host_port(host).host, port_);
     return x.redirect(permanent_ ? 301 : 302, http::public_url(x, scheme_, host));
   }
 
