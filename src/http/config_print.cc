@@ -15,13 +15,15 @@ core::DescribeInput describe_input() { return {&file_section, &middleware_sectio
 
 std::string config_init_text() {
   return R"(# yaml-language-server: $schema=/usr/share/goma/goma.schema.json
-# goma.yml: the configuration of the goma API gateway. Check it with `goma -t`, see every default with `goma -T`;
-# goma.yml(5) explains every key. It works as it stands:
 #
-#   curl http://127.0.0.1:8080/welcome      the fixed answer below
-#   curl http://127.0.0.1:8080/readyz       goma's own health
+# The configuration of the goma API gateway. It serves as it stands:
 #
-# To put goma in front of your service, change the target of the route "app".
+#   curl -i http://127.0.0.1:8080/welcome     a fixed answer, from the middleware "hello"
+#   curl -i http://127.0.0.1:8080/readyz      goma's own health
+#   curl -i http://127.0.0.1:8080/            502, until "target" names your service
+#
+# goma -t checks this file, goma -T shows every default, goma.yml(5) explains every key, and gomactl reload
+# brings a change into service.
 version: 2
 
 gateway:
@@ -34,20 +36,19 @@ gateway:
   routes:
     - name: welcome
       path: /welcome
-      target: http://127.0.0.1:9000   # never asked: the middleware answers
+      target: http://127.0.0.1:9000  # never asked, the middleware answers
       middlewares: [hello]
 
     - name: app
       path: /
-      target: http://127.0.0.1:9000
+      target: http://127.0.0.1:9000  # your service
 
 middlewares:
   - name: hello
     type: respond
     rule:
-      statusCode: 200
-      contentType: text/plain
-      body: "goma works. Next: edit the route \"app\", then run: gomactl reload\n"
+      body: |
+        goma works. Now let the route "app" point to your service and run: gomactl reload
 )";
 }
 
