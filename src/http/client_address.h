@@ -4,18 +4,18 @@
 // the chain says, the rightmost address that is not itself on the list counts, because everything left of it was
 // written by strangers.
 //
-// The invariant: the result is always an address in canonical text. An entry that is none stops the walk. A chain is
-// looked at from the right and for max_entries at most, so its length costs nothing.
+// The invariant: the result is the peer or a canonical address. An entry that is no address stops the walk: nothing
+// left of it or in another header is believed. A chain is looked at from the right and for max_entries at most, so
+// its length costs nothing.
 #pragma once
 
-#include <array>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/arena.h"
 #include "core/problem.h"
+#include "core/socket.h"
 #include "http/config.h"
 #include "http/headers.h"
 
@@ -36,28 +36,22 @@ class TrustedProxies {
   // With an empty list or one bad entry nobody is trusted, with a warning.
   TrustedProxies(const ProxyConf& conf, core::Problems& problems);
 
-  bool enabled() const { return !ranges_.empty(); }
-  // Judges one request. `peer_ip` is the socket's address as text and must outlive the result; other texts are in
-  // the arena or the headers.
+  bool enabled() const { return !networks_.empty(); }
+  // Judges one request. `peer_ip` is the socket's address as text and must outlive the result, whose other texts are
+  // in the arena or static.
   ClientAddress resolve(std::string_view peer_ip, const Headers& headers, core::Arena& arena) const;
 
  private:
-  using Bytes = std::array<uint8_t, 16>;  // IPv4 as ::ffff:a.b.c.d
-  struct Range {
-    Bytes first;
-    unsigned bits;
+  enum class Found : unsigned char {
+    nothing,  // trusted proxies only
+    client,
+    stop,     // something that is no address, or more entries than anybody reads
   };
-  enum class Found : unsigned char { client, proxy, stop };
-  static bool parse(std::string_view text, Bytes& into);
-  static bool parse_range(std::string_view text, Range& into);
-  static std::string_view print(const Bytes& bytes, core::Arena& arena);
-  bool contains(const Bytes& address) const;
-  Found judge(std::string_view entry, Bytes& address) const;
-  bool walk(std::string_view name, const Headers& headers, Bytes& address) const;
-  Found walk_value(std::string_view value, bool rfc7239, size_t& left, Bytes& address) const;
-  std::string_view scheme(const Headers& headers) const;
+  bool contains(const core::Address& address) const;
+  Found walk(const std::string& name, const Headers& headers, core::Address& client) const;
+  Found judge(std::string_view entry, core::Address& client) const;
 
-  std::vector<Range> ranges_;
+  std::vector<core::Cidr> networks_;
   std::vector<std::string> headers_;
 };
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,8 +29,7 @@ class PathSet {
   };
 
   // The patterns of a middleware on a route with this path. Null when there are no patterns (what that means is the
-  // middleware's affair). Patterns that are no valid regular expression are literal, with a warning; a pattern that
-  // can match nothing is one too.
+  // middleware's affair). Patterns that are no valid regular expression are literal, with a warning.
   static std::unique_ptr<PathSet> compile(std::span<const core::PlacedText> patterns, std::string_view route_path,
                                           Base base, core::Problems& problems);
   static std::unique_ptr<PathSet> compile(std::span<const core::PlacedText> patterns, std::string_view route_path,
@@ -45,17 +45,16 @@ class PathSet {
   }
 
  private:
-  struct Literal {
-    std::string text;
-    bool below = false;  // "/*": a prefix, else the whole path
-  };
   PathSet() = default;
-  void add(const core::PlacedText& pattern, std::string_view route_path, Base base, core::Problems& problems);
-  void add_literal(std::string text);
+  void add(const core::PlacedText& pattern, std::string_view prefix, core::Problems& problems);
+  void add_prefix(std::string text);
+  void add_literal(const std::string& expression);
+  std::optional<core::Regex::Failure> add_expression(const std::string& expression);
   bool matches_one_form(std::string_view path) const;
 
+  std::vector<std::string> prefixes_;  // patterns without special characters; ASCII case ignored
   std::vector<core::Regex> regexes_;
-  std::vector<Literal> literals_;
+  std::vector<std::string> sources_;   // of regexes_
 };
 
 }  // namespace goma::http

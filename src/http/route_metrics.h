@@ -5,6 +5,8 @@
 //
 // The one idea: a series is found by name once and is a number from then on. A route's series for one method lie side
 // by side and are made when the first such request ends.
+//
+// A ServerMetrics comes first: it describes all families, once per process.
 #pragma once
 
 #include <cstddef>
