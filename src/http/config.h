@@ -7,6 +7,7 @@
 // exists, every name is unique, every target is a URL - so building a site from it looks nothing up in vain.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -191,9 +192,13 @@ struct Config {
   const MiddlewareConf* find_middleware(std::string_view name) const;
 };
 
+// Further rules over a configuration, for those who know the modules: types, and the rules of middlewares.
+using CheckMore = std::function<void(const Config& config, core::Problems& problems)>;
+
 // Reads the main file and extraConfig, merges, applies the environment, and checks everything that needs no module.
-// Null when problems has errors.
-std::unique_ptr<Config> load_config(core::Source& source, const std::string& path, core::Problems& problems);
+// `more` is called whenever the file could be parsed, with what could be read of it even if that has errors already, so
+// that one run tells everything. Null when problems has errors.
+std::unique_ptr<Config> load_config(core::Source& source, const std::string& path, core::Problems& problems, const CheckMore& more = {});
 
 // Every middleware's type must be one of `implemented`; types that Goma knows are [not-implemented], others
 // [unknown-type] with a suggestion.

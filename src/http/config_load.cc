@@ -40,7 +40,8 @@ class Loader {
  public:
   Loader(core::Source& source, Problems& problems, Config& config) : source_(source), problems_(problems), config_(config), expand_(source) {}
 
-  void run();
+  // False when the main file could not be parsed.
+  bool run();
 
  private:
   const core::yaml::Node* read_file(const std::string& path, const Place& named_by);
@@ -161,22 +162,25 @@ void Loader::prepend_defaults() {
   }
 }
 
-void Loader::run() {
+bool Loader::run() {
   read_main();
   fold_old_timeouts();
   read_extra();
   fold_routes();
-  if (!config_.documents.empty() && config_.documents.front()->file() == config_.path) check_config(config_, problems_);
+  const bool parsed = !config_.documents.empty() && config_.documents.front()->file() == config_.path;
+  if (parsed) check_config(config_, problems_);
   prepend_defaults();
+  return parsed;
 }
 
 }  // namespace
 
-std::unique_ptr<Config> load_config(core::Source& source, const std::string& path, Problems& problems) {
+std::unique_ptr<Config> load_config(core::Source& source, const std::string& path, Problems& problems, const CheckMore& more) {
   auto config = std::make_unique<Config>();
   config->path = path;
   const size_t before = problems.errors();
-  Loader(source, problems, *config).run();
+  const bool parsed = Loader(source, problems, *config).run();
+  if (parsed && more) more(*config, problems);
   return problems.errors() == before ? std::move(config) : nullptr;
 }
 
