@@ -15,6 +15,7 @@
 
 #include "core/check.h"
 #include "core/slab.h"
+#include "core/text.h"
 
 namespace goma::core {
 
@@ -314,12 +315,12 @@ std::string metric_labels(std::initializer_list<std::pair<std::string_view, std:
   for (const auto& [name, value] : labels) {
     if (!out.empty()) out += ',';
     out.append(name).append("=\"");
-    for (const char c : value) {
-      if (c == '\\' || c == '"') out += '\\';
-      if (c == '\n') {
+    for (const char32_t c : decode_utf8(value)) {
+      if (c == U'\\' || c == U'"') out += '\\';
+      if (c == U'\n') {
         out += "\\n";
       } else {
-        out += c;
+        append_utf8(out, c);
       }
     }
     out += '"';

@@ -142,7 +142,8 @@ class Metrics {
   int32_t owner_ = 0;  // the process that took the stripe
 };
 
-// Labels as Metrics wants them: name="a\"b",method="GET". Values are escaped (backslash, quote, line feed).
+// Labels as Metrics wants them: name="a\"b",method="GET". Values are escaped (backslash, quote, line feed), and what
+// is not UTF-8 becomes U+FFFD.
 std::string metric_labels(std::initializer_list<std::pair<std::string_view, std::string_view>> labels);
 
 }  // namespace goma::core

@@ -72,22 +72,23 @@ class Resolver {
   void clear();
 
  private:
-  class Channel;  // keeps c-ares out of this header
   struct Name;
-  struct Table;
+  struct Table;  // keeps c-ares out of this header
 
+  Name& name_of(std::string key);
+  bool answer_at_once(Name& name, Lookup& lookup);
   void answer(Name& name, Lookup& lookup);
   void ask(Name& name);
-  void answered(Name& name, int status, const Addresses& addresses, int64_t ttl_seconds);
-  void settle(Name& name);
+  void waited_long(Name& name);
+  void settle();
   void make_room();
   void look_at_files();
 
   Loop& loop_;
   DeadlineWheel& wheel_;
   Options options_;
+  Deferred settle_;
   std::unique_ptr<Table> table_;
-  std::unique_ptr<Channel> channel_;
 };
 
 }  // namespace goma::core
