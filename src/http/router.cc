@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
 
 #include "core/check.h"
 #include "core/text.h"
@@ -18,56 +17,48 @@ namespace goma::http {
 
 namespace {
 
-constexpr uint64_t hash_seed = 0xcbf29ce484222325;
-
-constexpr uint64_t hash_step(uint64_t hash, char c) { return (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3; }
-
-// Spreads FNV's weak low bits and brings the owner in.
-constexpr uint64_t mix(uint32_t owner, uint64_t hash) {
-  uint64_t h = (hash ^ (uint64_t{owner} << 32 | owner)) * 0x9e3779b97f4a7c15;
-  h ^= h >> 32;
-  return h * 0xd6e8feb86659fd93 | 1;  // never 0: that marks an empty slot
+template <class Word>
+uint64_t load(const char* from) {
+  Word word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
 }
 
-uint64_t hash_forward(std::string_view text) {
-  uint64_t hash = hash_seed;
-  for (char c : text) hash = hash_step(hash, c);
-  return hash;
-}
-
-// Host names are hashed from their end, so that one pass gives the hash of every suffix.
-uint64_t hash_backward(std::string_view text) {
-  uint64_t hash = hash_seed;
-  for (size_t i = text.size(); i > 0; --i) hash = hash_step(hash, text[i - 1]);
-  return hash;
+// Eight bytes at a time. Keys come from the configuration alone, so nobody can aim for collisions. Never 0: that marks
+// an empty slot.
+uint64_t hash_of(uint32_t owner, std::string_view text) {
+  constexpr uint64_t multiplier = 0x9e3779b97f4a7c15;
+  const char* at = text.data();
+  size_t left = text.size();
+  uint64_t hash = (uint64_t{owner} << 32 ^ left) * multiplier;
+  for (; left > 8; left -= 8, at += 8) hash = (hash ^ hash >> 32 ^ load<uint64_t>(at)) * multiplier;
+  uint64_t tail = 0;
+  if (left >= 4) {
+    tail = load<uint32_t>(at) | load<uint32_t>(at + left - 4) << 32;
+  } else if (left > 0) {
+    tail = load<uint8_t>(at) | load<uint8_t>(at + left / 2) << 8 | load<uint8_t>(at + left - 1) << 16;
+  }
+  hash = (hash ^ hash >> 32 ^ tail) * multiplier;
+  return (hash ^ hash >> 29) | 1;
 }
 
 // The part of a path between two slashes, and where its ";parameters" begin.
 struct Segment {
-  size_t begin;
-  size_t cut;  // == end without parameters
-  size_t end;
-  uint64_t cut_hash;
-  uint64_t hash;
+  std::string_view text;
+  std::string_view name;  // without parameters
+  size_t end = 0;         // where it ends in the path
 };
 
 // Requires: at < path.size(); path[at] is the slash in front.
 Segment segment_at(std::string_view path, size_t at) {
-  Segment s{at + 1, 0, at + 1, 0, hash_seed};
-  bool cut = false;
-  for (; s.end < path.size() && path[s.end] != '/'; ++s.end) {
-    if (path[s.end] == ';' && !cut) {
-      cut = true;
-      s.cut = s.end;
-      s.cut_hash = s.hash;
-    }
-    s.hash = hash_step(s.hash, path[s.end]);
+  const size_t begin = at + 1;
+  size_t name_end = 0;
+  size_t end = begin;
+  for (; end < path.size() && path[end] != '/'; ++end) {
+    if (path[end] == ';' && name_end == 0) name_end = end;
   }
-  if (!cut) {
-    s.cut = s.end;
-    s.cut_hash = s.hash;
-  }
-  return s;
+  if (name_end == 0) name_end = end;
+  return {{path.data() + begin, end - begin}, {path.data() + begin, name_end - begin}, end};
 }
 
 // Kinds of host patterns (goma-config 6.3) in the owner's upper half of the host table; the port is in the lower.
@@ -80,18 +71,28 @@ struct HostText {
   uint32_t port = 0;      // 0: none
 };
 
+// 0 for anything that is no port.
+uint32_t port_number(std::string_view digits) {
+  uint32_t port = 0;
+  for (char c : digits) {
+    if (!core::is_digit(c) || port > 6553) return 0;
+    port = port * 10 + static_cast<uint32_t>(c - '0');
+  }
+  return port <= 65535 ? port : 0;
+}
+
 // Host texts here were validated before; what looks odd simply serves nobody.
 HostText split_host(std::string_view text) {
-  const size_t bracket = text.rfind(']');
-  const size_t colon = text.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  size_t colon = text.starts_with('[') ? text.find(']') : 0;
+  colon = text.find(':', std::min(colon, text.size()));
   HostText host{text.substr(0, colon), 0};
-  if (colon != std::string_view::npos) {
-    const std::optional<uint64_t> port = core::parse_u64(text.substr(colon + 1));
-    if (port && *port <= 65535) host.port = static_cast<uint32_t>(*port);
-  }
+  if (colon != std::string_view::npos) host.port = port_number(text.substr(colon + 1));
   if (!host.name.empty() && host.name.back() == '.') host.name.remove_suffix(1);
   return host;
 }
+
+// A number as a table's key.
+std::string_view key_of(const uint32_t& number) { return {reinterpret_cast<const char*>(&number), sizeof number}; }
 
 bool is_parameter(std::string_view text) { return text.size() > 2 && text.front() == '{' && text.back() == '}'; }
 bool is_rest(std::string_view text) { return is_parameter(text) && text.substr(0, text.size() - 1).ends_with("..."); }
@@ -118,20 +119,20 @@ core::Problem duplicate(const Route& route, const Route& first) {
 
 // ---------------------------------------------------------------- tables
 
-uint32_t Router::Table::find(uint32_t owner, std::string_view text, uint64_t hash) const {
+uint32_t Router::Table::find(uint32_t owner, std::string_view text) const {
   if (count_ == 0) return none;
   const size_t mask = slots_.size() - 1;
-  const uint64_t mixed = mix(owner, hash);
-  for (size_t i = mixed >> 7 & mask;; i = (i + 1) & mask) {
+  const uint64_t hash = hash_of(owner, text);
+  for (size_t i = hash >> 7 & mask;; i = (i + 1) & mask) {
     const Slot& slot = slots_[i];
     if (slot.hash == 0) return none;
-    if (slot.hash == mixed && slot.owner == owner && std::string_view(texts_).substr(slot.offset, slot.length) == text) return slot.value;
+    if (slot.hash == hash && slot.owner == owner && std::string_view(texts_.data() + slot.offset, slot.length) == text) return slot.value;
   }
 }
 
-void Router::Table::insert(uint32_t owner, std::string_view text, uint64_t hash, uint32_t value) {
+void Router::Table::insert(uint32_t owner, std::string_view text, uint32_t value) {
   if ((count_ + 1) * 2 > slots_.size()) grow();
-  place(Slot{mix(owner, hash), owner, value, texts_.size(), text.size()});
+  place(Slot{hash_of(owner, text), owner, value, texts_.size(), text.size()});
   texts_ += text;
   ++count_;
 }
@@ -226,10 +227,9 @@ uint32_t Router::make_child(uint32_t node, std::string_view segment) {
     if (nodes_[node].param != none) return nodes_[node].param;
     nodes_[node].param = fresh;
   } else {
-    const uint64_t hash = hash_forward(segment);
-    const uint32_t known = edges_.find(node, segment, hash);
+    const uint32_t known = edges_.find(node, segment);
     if (known != none) return known;
-    edges_.insert(node, segment, hash, fresh);
+    edges_.insert(node, segment, fresh);
   }
   nodes_.push_back(Node{.parent = node});
   return fresh;
@@ -257,12 +257,12 @@ uint32_t Router::make_host(std::string_view pattern) {
     if (kind == HostKind::any && host.port == 0) return none;
     has_wildcards_ = true;
   }
+  has_ports_ = has_ports_ || host.port != 0;
   const std::string name = core::to_lower(host.name);
-  const uint64_t hash = hash_backward(name);
   const uint32_t owner = host_owner(kind, host.port);
-  const uint32_t known = hosts_.find(owner, name, hash);
+  const uint32_t known = hosts_.find(owner, name);
   if (known != none) return known;
-  hosts_.insert(owner, name, hash, host_count_);
+  hosts_.insert(owner, name, host_count_);
   return host_count_++;
 }
 
@@ -270,11 +270,11 @@ uint32_t Router::make_host(std::string_view pattern) {
 uint32_t* Router::make_chain(uint32_t leaf, uint32_t host) {
   if (host == none) return &leaves_[leaf].any_host;
   leaves_[leaf].has_hosts = true;
-  uint32_t at = chain_table_.find(leaf, {}, host);
+  uint32_t at = chain_table_.find(leaf, key_of(host));
   if (at == none) {
     at = static_cast<uint32_t>(chains_.size());
     chains_.push_back(none);
-    chain_table_.insert(leaf, {}, host, at);
+    chain_table_.insert(leaf, key_of(host), at);
   }
   return &chains_[at];
 }
@@ -305,9 +305,9 @@ void Router::settle_priorities() {
 
 // The host patterns that serve a request, most specific first.
 struct Router::Hosts {
-  static constexpr size_t max_labels = 128;  // of a name of 253 characters
-  Hosts() {}                                 // leaves ids as they are: a kilobyte nobody reads
-  std::array<uint32_t, 2 * max_labels + 6> ids;
+    static constexpr size_t max_name = 256;
+  Hosts() {}                                  // leaves ids as they are: a kilobyte nobody reads
+  std::array<uint32_t, max_name + 8> ids;     // two for every dot, and the whole name's and any's
   size_t count = 0;
   uint32_t probes = 0;
   bool resolved = false;
@@ -329,38 +329,28 @@ struct Router::Walk {
 void Router::resolve_hosts(std::string_view text, Hosts& into) const {
   into.resolved = true;
   const HostText host = split_host(text);
-  std::array<char, 256> lowered;
+  std::array<char, Hosts::max_name> lowered;
   if (host.name.size() > lowered.size()) return;
-  std::array<uint64_t, Hosts::max_labels> hashes;   // of the suffixes behind dots, shortest first
-  std::array<uint16_t, Hosts::max_labels> suffixes;  // where they begin
-  size_t count = 0;
-  uint64_t hash = hash_seed;
-  for (size_t i = host.name.size(); i > 0; --i) {
-    const char c = core::lower(host.name[i - 1]);
-    lowered[i - 1] = c;
-    if (c == '.' && count < hashes.size()) {
-      hashes[count] = hash;
-      suffixes[count++] = static_cast<uint16_t>(i);
-    }
-    hash = hash_step(hash, c);
-  }
+  for (size_t i = 0; i < host.name.size(); ++i) lowered[i] = core::lower(host.name[i]);
   const std::string_view name(lowered.data(), host.name.size());
-  const auto ask = [&](HostKind kind, std::string_view suffix, uint64_t suffix_hash) {
-    for (uint32_t port : {host.port, uint32_t{0}}) {
-      ++into.probes;
-      const uint32_t id = hosts_.find(host_owner(kind, port), suffix, suffix_hash);
-      if (id != none) into.ids[into.count++] = id;
-      if (port == 0) break;
-    }
+  const uint32_t port = has_ports_ ? host.port : 0;
+  const auto ask_one = [&](uint32_t owner, std::string_view suffix) {
+    ++into.probes;
+    const uint32_t id = hosts_.find(owner, suffix);
+    if (id != none) into.ids[into.count++] = id;
   };
-  ask(HostKind::whole, name, hash);
+  const auto ask = [&](HostKind kind, std::string_view suffix) {
+    if (port != 0) ask_one(host_owner(kind, port), suffix);
+    ask_one(host_owner(kind, 0), suffix);
+  };
+  ask(HostKind::whole, name);
   if (!has_wildcards_) return;
-  if (count == 0) ask(HostKind::one_label, {}, hash_seed);
-  if (count > 0 && suffixes[count - 1] > 1) ask(HostKind::one_label, name.substr(suffixes[count - 1]), hashes[count - 1]);
-  for (size_t i = count; i > 0; --i) {
-    if (suffixes[i - 1] > 1) ask(HostKind::labels, name.substr(suffixes[i - 1]), hashes[i - 1]);
+  size_t dot = name.find('.');
+  if (dot != 0) ask(HostKind::one_label, dot == std::string_view::npos ? std::string_view() : name.substr(dot + 1));
+  for (; dot != std::string_view::npos; dot = name.find('.', dot + 1)) {
+    if (dot > 0) ask(HostKind::labels, name.substr(dot + 1));
   }
-  ask(HostKind::any, {}, hash_seed);
+  ask(HostKind::any, {});
 }
 
 bool Router::try_chain(Walk& walk, uint32_t at) const {
@@ -379,7 +369,7 @@ bool Router::try_chain(Walk& walk, uint32_t at) const {
 
 uint32_t Router::find_chain(Walk& walk, uint32_t leaf, uint32_t host) const {
   ++walk.probes;
-  const uint32_t at = chain_table_.find(leaf, {}, host);
+  const uint32_t at = chain_table_.find(leaf, key_of(host));
   return at == none ? none : chains_[at];
 }
 
@@ -402,22 +392,22 @@ void Router::walk_node(Walk& walk, uint32_t index, size_t at) const {
   if (node.lowest >= walk.best) return;
   const size_t size = walk.path.size();
   const bool below = at < size;
-  Segment s{};
+  Segment s;
   uint32_t literal = none;
   for (; at < size; at = s.end) {
     s = segment_at(walk.path, at);
     ++walk.probes;
-    literal = edges_.find(index, walk.path.substr(s.begin, s.end - s.begin), s.hash);
-    if (literal != none || s.cut > s.begin || s.end == s.begin) break;  // else only parameters: as if it were not there
+    literal = edges_.find(index, s.text);
+    if (literal != none || !s.name.empty() || s.text.empty()) break;  // else only parameters: as if it were not there
   }
   if (at < size) {
     if (literal != none) walk_node(walk, literal, s.end);
-    if (s.cut != s.end && s.cut > s.begin) {
+    if (!s.name.empty() && s.name.size() != s.text.size()) {
       ++walk.probes;
-      literal = edges_.find(index, walk.path.substr(s.begin, s.cut - s.begin), s.cut_hash);
+      literal = edges_.find(index, s.name);
       if (literal != none) walk_node(walk, literal, s.end);
     }
-    if (node.param != none && s.cut > s.begin) walk_node(walk, node.param, s.end);
+    if (node.param != none && !s.name.empty()) walk_node(walk, node.param, s.end);
   } else {
     try_leaf(walk, node.end);
   }

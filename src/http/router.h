@@ -84,13 +84,12 @@ class Router {
     uint32_t builtin;  // index into builtins_, or none
     uint32_t next;
   };
-  // (owner, text) -> value, open addressing. The hash of the text is the caller's.
+  // (owner, text) -> value, open addressing.
   class Table {
    public:
-    uint32_t find(uint32_t owner, std::string_view text, uint64_t hash) const;
+    uint32_t find(uint32_t owner, std::string_view text) const;
     // Requires: the key is not there.
-    void insert(uint32_t owner, std::string_view text, uint64_t hash, uint32_t value);
-    bool empty() const { return count_ == 0; }
+    void insert(uint32_t owner, std::string_view text, uint32_t value);
 
    private:
     struct Slot {
@@ -136,6 +135,7 @@ class Router {
   uint32_t host_count_ = 0;
   size_t served_ = 0;
   bool has_wildcards_ = false;    // host patterns that are not whole names
+  bool has_ports_ = false;        // host patterns with a port
   bool strict_slash_ = true;
 };
 
