@@ -79,12 +79,12 @@ HeadScanner::State HeadScanner::line_complete(const char* begin, size_t at, cons
   if (at == start && lines_ == 0) {
     return ++leading_ > max_leading_lines ? refuse(400, "empty lines in place of a request") : State::more;
   }
+  if (lines_ == 0 && at - start > limits.request_line) return refuse_start_line({begin + start, at - start});
   if (line_start_ > limits.head_bytes) return refuse(431, "the head is too long");
   if (at == start) {
     length_ = line_start_;
     return State::complete;
   }
-  if (lines_ == 0 && at - start > limits.request_line) return refuse_start_line({begin + start, at - start});
   if (lines_++ > limits.headers) return refuse(431, "too many fields");
   return State::more;
 }
