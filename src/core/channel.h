@@ -77,6 +77,8 @@ class Channel {
 
   // Sends or queues; the caller keeps its descriptors. Requires: body <= max_body, fds <= max_fds.
   void send(uint32_t kind, std::string_view body = {}, const std::vector<int>& fds = {});
+  // Reads what has arrived already, as if the loop had said so.
+  void drain() { if (is_open()) ready(ready_read); }
 
  private:
   bool send_now(const Message& message);

@@ -34,6 +34,7 @@ struct H1Server::Ongoing {
   ChunkDecoder chunks;
   uint64_t left = 0;  // of a request body with a length
   Exchange* exchange = nullptr;
+  bool understood = false;  // the head is one we can answer in kind
   char ip[48];
 };
 
@@ -174,6 +175,7 @@ void H1Server::start_exchange(std::string_view head_text) {
   const bool understood = parse_request(head_text, arena_, runtime_.site->head_limits(), head, error);
   ongoing_->exchange = arena_.make<Exchange>(runtime_, *this, arena_, head, ip);
   response_over_ = false;
+  ongoing_->understood = understood;
   if (!understood) {
     close_after_ = true;
     body_ = BodyState::none;
@@ -399,6 +401,9 @@ void H1Server::end_exchange() {
   deadline_.clear();
   const bool cut = eof_;
   const bool graceful = close_after_;
+  // A client that announced its last request sends nothing more: no need to wait for its end.
+  const bool whole = ongoing_->head.body.framing == Framing::none || body_ == BodyState::complete;
+  const bool last = ongoing_->understood && whole && !ongoing_->head.keep_alive && input_.empty() && !unread_;
   ongoing_ = nullptr;
   arena_.reset();  // destroys the exchange
   body_ = BodyState::none;
@@ -407,11 +412,13 @@ void H1Server::end_exchange() {
     close();
     return;
   }
-  if (graceful) {
+  if (graceful && last) {
+    close();
+  } else if (graceful) {
     linger();
-    return;
+  } else {
+    next_request();
   }
-  next_request();
 }
 
 void H1Server::next_request() {

@@ -194,6 +194,7 @@ void Server::listen(std::vector<core::Listening> listening) {
       w.listeners.push_back(std::move(*same));
       continue;
     }
+    core::set_nodelay(socket.fd);  // accepted connections inherit it
     auto listener = std::make_unique<Listener>(*this, socket.text, socket.fd);
     if (!w.runtime.draining) listener->watch.open_level<&Listener::on_ready>(*w.context.loop, socket.fd, listener.get());
     w.listeners.push_back(std::move(listener));
@@ -230,7 +231,6 @@ void Server::admit(int fd, const core::Address& peer) {
     turn_away(fd);
     return;
   }
-  core::set_nodelay(fd);
   auto* connection = std::make_unique<H1Server>(w.runtime, *this, peer).release();  // owned by our lists
   w.connections.push_back(*connection);
   ++w.count;

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Binding. SO_REUSEPORT lets a stranger of the same user share a port silently, so before the first bind of an
+// address the kernel's table of listening sockets is asked who is there already.
+#include "core/listener.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <set>
+#include <sstream>
+
+#include "core/process.h"
+#include "core/socket.h"
+
+namespace goma::core {
+
+namespace {
+
+// --- who holds a port ------------------------------------------------------------------------------------------------
+
+// The address as the kernel's tables write it: words of 32 bits in host order.
+std::string kernel_hex(const Address& address) {
+  const size_t first = address.family() == Address::Family::ipv4 ? 12 : 0;
+  std::string hex;
+  for (size_t at = first; at < 16; at += 4) {
+    uint32_t word = 0;
+    std::memcpy(&word, address.bytes().data() + at, sizeof word);
+    hex += fmt::format("{:08X}", word);
+  }
+  return hex;
+}
+
+// Adds the inodes of listening sockets in one of the kernel's tables that overlap this address.
+void find_listeners(const char* table, const Address& address, std::set<std::string>& inodes) {
+  std::istringstream lines(process::read_small_file(table));
+  const std::string mine = kernel_hex(address);
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::string number, local, remote, state, skipped, inode;
+    words >> number >> local >> remote >> state;
+    for (int i = 0; i < 5; ++i) words >> skipped;
+    words >> inode;
+    const size_t colon = local.find(':');
+    if (state != "0A" || colon == std::string::npos) continue;
+    if (std::strtoul(local.c_str() + colon + 1, nullptr, 16) != address.port()) continue;
+    const std::string theirs = local.substr(0, colon);
+    const bool everywhere = theirs.find_first_not_of('0') == std::string::npos;
+    if (theirs == mine || everywhere || address.is_any()) inodes.insert("socket:[" + inode + "]");
+  }
+}
+
+// The first process, of those we may look into, that has one of these sockets open; 0 when there is none.
+pid_t first_holder(const std::set<std::string>& inodes, const std::vector<pid_t>& friends) {
+  DIR* processes = ::opendir("/proc");
+  if (processes == nullptr) return 0;
+  pid_t holder = 0;
+  while (const dirent* entry = ::readdir(processes)) {
+    const pid_t pid = static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
+    if (pid <= 0 || holder != 0 || std::find(friends.begin(), friends.end(), pid) != friends.end()) continue;
+    const std::string folder = fmt::format("/proc/{}/fd", pid);
+    DIR* descriptors = ::opendir(folder.c_str());
+    if (descriptors == nullptr) continue;
+    while (const dirent* descriptor = ::readdir(descriptors)) {
+      char target[64];
+      const ssize_t n = ::readlink(fmt::format("{}/{}", folder, descriptor->d_name).c_str(), target, sizeof target);
+      if (n > 0 && inodes.contains(std::string(target, static_cast<size_t>(n)))) holder = pid;
+    }
+    ::closedir(descriptors);
+  }
+  ::closedir(processes);
+  return holder;
+}
+
+pid_t stranger_at(const Address& address, const std::vector<pid_t>& friends) {
+  if (address.port() == 0) return 0;
+  std::set<std::string> inodes;
+  find_listeners("/proc/net/tcp", address, inodes);
+  find_listeners("/proc/net/tcp6", address, inodes);
+  return inodes.empty() ? 0 : first_holder(inodes, friends);
+}
+
+Error in_use(const Plan::Address& address, const Address& bound, pid_t holder) {
+  std::string text = fmt::format("cannot listen on {}: the address is in use  [port-in-use]", bound.text());
+  if (!address.place.empty()) text += fmt::format("\n   from {}", address.place);
+  if (holder != 0) text += fmt::format("\n   held by {}, process {}", process::name_of(holder), holder);
+  text += fmt::format("\n   = stop that service, or choose another port; ss -ltnp 'sport = :{}' shows the holder", bound.port());
+  return Error{Code::refused, text, EADDRINUSE};
+}
+
+Error cannot_listen(const Plan::Address& address, const std::string& bound, int number) {
+  std::string text = fmt::format("cannot listen on {}: {}  [cannot-listen]", bound, std::strerror(number));
+  if (!address.place.empty()) text += fmt::format("\n   from {}", address.place);
+  if (number == EACCES) text += "\n   = ports below 1024 need root or the capability CAP_NET_BIND_SERVICE";
+  return Error{Code::refused, text, number};
+}
+
+Result<Listeners::Group> open_unix(const Plan::Address& address, const std::string& prefix) {
+  Listeners::Group group;
+  group.text = address.text;
+  group.shared = true;
+  group.path = address.text.substr(5);
+  if (!group.path.starts_with('/') && !prefix.empty()) group.path = prefix + "/" + group.path;
+  group.address = "unix:" + group.path;
+  Result<int> fd = listen_unix(group.path, 0666);
+  if (!fd) return cannot_listen(address, group.address, fd.error().system);
+  group.fds.push_back(*fd);
+  return group;
+}
+
+// Opens what is missing up to `slots` sockets. The port of the first one holds for all.
+Result<void> open_tcp(const Plan::Address& address, size_t slots, const std::vector<pid_t>& friends, Listeners::Group& group) {
+  std::optional<Address> end = group.fds.empty() ? Address::parse(address.text) : local_address(group.fds.front());
+  if (!end) return cannot_listen(address, address.text, EINVAL);
+  const pid_t holder = group.fds.empty() ? stranger_at(*end, friends) : 0;
+  if (holder != 0) return in_use(address, *end, holder);
+  while (group.fds.size() < slots) {
+    Result<int> fd = listen_on(*end);
+    if (!fd && fd.error().system == EADDRINUSE) return in_use(address, *end, 0);
+    if (!fd) return cannot_listen(address, end->text(), fd.error().system);
+    group.fds.push_back(*fd);
+    if (group.fds.size() == 1) end = local_address(*fd);
+  }
+  group.address = end->text();
+  return {};
+}
+
+}  // namespace
+
+Listeners::~Listeners() {
+  for (auto& [text, group] : groups_) close_group(group);
+}
+
+void Listeners::close_group(Group& group) {
+  for (const int fd : group.fds) ::close(fd);
+  group.fds.clear();
+}
+
+Result<void> Listeners::open(const Plan::Address& address, int slots, const std::string& prefix, const std::vector<pid_t>& friends) {
+  const auto known = groups_.find(address.text);
+  if (known != groups_.end() && known->second.shared) return {};
+  if (address.text.starts_with("unix:")) {
+    Result<Group> group = open_unix(address, prefix);
+    if (!group) return group.error();
+    groups_[address.text] = std::move(group).value();
+    return {};
+  }
+  Group group;
+  if (known != groups_.end()) group = known->second;
+  group.text = address.text;
+  const size_t before = group.fds.size();
+  Result<void> opened = open_tcp(address, static_cast<size_t>(slots), friends, group);
+  if (opened) {
+    groups_[address.text] = std::move(group);
+    return {};
+  }
+  for (size_t i = before; i < group.fds.size(); ++i) ::close(group.fds[i]);
+  return opened;
+}
+
+void Listeners::adopt(const std::string& text, int fd) {
+  Group& group = groups_[text];
+  group.text = text;
+  group.shared = text.starts_with("unix:");
+  group.fds.push_back(fd);
+  if (!group.shared) {
+    group.address = local_address(fd).text();
+    return;
+  }
+  sockaddr_un bound{};
+  socklen_t size = sizeof bound;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) == 0) group.path = bound.sun_path;
+  group.address = "unix:" + group.path;
+}
+
+void Listeners::keep_only(const std::vector<Plan::Address>& addresses) {
+  for (auto next = groups_.begin(); next != groups_.end();) {
+    const auto named = [&](const Plan::Address& a) { return a.text == next->first; };
+    if (std::any_of(addresses.begin(), addresses.end(), named)) {
+      ++next;
+      continue;
+    }
+    close_group(next->second);
+    if (!next->second.path.empty()) ::unlink(next->second.path.c_str());
+    next = groups_.erase(next);
+  }
+}
+
+void Listeners::remove_paths() {
+  for (const auto& [text, group] : groups_) {
+    if (!group.path.empty()) ::unlink(group.path.c_str());
+  }
+}
+
+std::vector<Listening> Listeners::lent_to(int slot, int workers, const std::vector<Plan::Address>& addresses) const {
+  std::vector<Listening> lent;
+  for (const Plan::Address& address : addresses) {
+    const auto found = groups_.find(address.text);
+    if (found == groups_.end()) continue;
+    const Group& group = found->second;
+    for (size_t i = 0; i < group.fds.size(); ++i) {
+      if (group.shared || static_cast<int>(i) % workers == slot) lent.push_back({address.text, group.fds[i]});
+    }
+  }
+  return lent;
+}
+
+}  // namespace goma::core

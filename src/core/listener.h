@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The master's listening sockets: one per address and worker slot (SO_REUSEPORT), one alone for a unix path. They
+// are opened here, kept for as long as the address is configured, and only lent to workers; that is why a worker
+// can die without taking an accept queue with it.
+//
+// Invariant: a socket in a group is never closed while its address stays, not even when there are fewer workers;
+// slot socket i is then served by worker i modulo the number of workers.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "core/service.h"
+
+namespace goma::core {
+
+class Listeners {
+ public:
+  struct Group {
+    std::string text;     // as configured; the identity
+    std::string address;  // what it is bound to: "127.0.0.1:41873", "[::]:80", "unix:/run/x.sock"
+    std::string path;     // of a unix socket, to be removed at the end
+    bool shared = false;  // one socket for all workers
+    std::vector<int> fds;
+  };
+
+  Listeners() = default;
+  Listeners(const Listeners&) = delete;
+  Listeners& operator=(const Listeners&) = delete;
+  ~Listeners();
+
+  // Makes sure that this address has at least `slots` sockets. Whoever opens a socket has it served soon: clients are
+  // sent to it from now on. Relative unix paths start at prefix.
+  // `friends` are processes that may hold the address too (orphans about to be replaced). The error is a complete
+  // message with the holder's name and a hint; nothing is left half open.
+  Result<void> open(const Plan::Address& address, int slots, const std::string& prefix, const std::vector<pid_t>& friends);
+  // Takes over a socket inherited from another master.
+  void adopt(const std::string& text, int fd);
+  // Closes every group whose text is not listed; unix paths are removed.
+  void keep_only(const std::vector<Plan::Address>& addresses);
+  // Removes the unix paths; for the end of the last master.
+  void remove_paths();
+
+  const std::map<std::string, Group>& groups() const { return groups_; }
+  // The sockets that worker `slot` of `workers` serves, for these addresses. The descriptors stay ours.
+  std::vector<Listening> lent_to(int slot, int workers, const std::vector<Plan::Address>& addresses) const;
+
+ private:
+  void close_group(Group& group);
+
+  std::map<std::string, Group> groups_;
+};
+
+}  // namespace goma::core

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One message comes back: the outcome as a memfd, and the bundle. Silence until the child is reaped means that it
+// died.
+#include "core/loader.h"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "core/problem.h"
+
+namespace goma::core {
+
+namespace {
+
+constexpr uint32_t outcome = 1;
+
+std::string pack(const Loaded& loaded) {
+  Pack p;
+  p.number(loaded.ok).text(loaded.problems).text(loaded.problems_json).text(loaded.summary);
+  pack_plan(p, loaded.plan);
+  return p.bytes();
+}
+
+bool unpack(std::string_view bytes, Loaded& loaded) {
+  Unpack u(bytes);
+  loaded.ok = u.number() != 0;
+  loaded.problems = u.text();
+  loaded.problems_json = u.text();
+  loaded.summary = u.text();
+  loaded.plan = unpack_plan(u);
+  return u.ok();
+}
+
+Loaded failure(const std::string& reason) {
+  Loaded loaded;
+  loaded.problems = fmt::format("goma: error: {}\n", reason);
+  loaded.problems_json = "[]";
+  loaded.summary = fmt::format("goma: {}", reason);
+  return loaded;
+}
+
+// The whole life of the child.
+void run(int fd, const Service& service, const Settings& settings) {
+  process::set_title("goma: loader");
+  DiskSource source(settings.prefix);
+  Loaded loaded = load(service, source, settings.config, settings.strict);
+  std::vector<int> fds;
+  if (loaded.ok) {
+    Result<int> bundle = source.seal();
+    if (bundle) {
+      fds.push_back(*bundle);
+    } else {
+      loaded = failure(bundle.error().text);
+    }
+  }
+  Result<int> text = memory_file(pack(loaded));
+  if (!text) return;
+  fds.insert(fds.begin(), *text);
+  Loop loop;
+  Channel channel;
+  struct Nobody {
+    void message(Message&) {}
+    void closed() {}
+  } nobody;
+  channel.open<&Nobody::message, &Nobody::closed>(loop, fd, &nobody);
+  channel.send(outcome, {}, fds);
+}
+
+}  // namespace
+
+void pack_plan(Pack& p, const Plan& plan) {
+  p.number(plan.addresses.size());
+  for (const Plan::Address& address : plan.addresses) p.text(address.text).text(address.place);
+  p.text(plan.log_level).text(plan.log_format).text(plan.log_file);
+  p.number(static_cast<uint64_t>(plan.log_max_size_mb)).number(static_cast<uint64_t>(plan.log_max_backups));
+  p.number(static_cast<uint64_t>(plan.log_max_age_days)).number(plan.watch.size());
+  for (const std::string& directory : plan.watch) p.text(directory);
+  p.number(plan.routes).number(plan.middlewares).number(static_cast<uint64_t>(plan.drain_ms)).number(plan.route_marks.size());
+  for (const auto& [name, mark] : plan.route_marks) p.text(name).number(mark);
+  p.text(plan.summary);
+}
+
+Plan unpack_plan(Unpack& u) {
+  Plan plan;
+  for (uint64_t n = u.number(); n > 0 && u.ok(); --n) {
+    Plan::Address& address = plan.addresses.emplace_back();
+    address.text = u.text();
+    address.place = u.text();
+  }
+  plan.log_level = u.text();
+  plan.log_format = u.text();
+  plan.log_file = u.text();
+  plan.log_max_size_mb = static_cast<int>(u.number());
+  plan.log_max_backups = static_cast<int>(u.number());
+  plan.log_max_age_days = static_cast<int>(u.number());
+  for (uint64_t n = u.number(); n > 0 && u.ok(); --n) plan.watch.push_back(u.text());
+  plan.routes = u.number();
+  plan.middlewares = u.number();
+  plan.drain_ms = static_cast<int64_t>(u.number());
+  for (uint64_t n = u.number(); n > 0 && u.ok(); --n) {
+    std::string name = u.text();
+    plan.route_marks[std::move(name)] = u.number();
+  }
+  plan.summary = u.text();
+  return plan;
+}
+
+Loaded load(const Service& service, Source& source, const std::string& config, bool strict) {
+  Loaded loaded;
+  Problems problems;
+  const std::unique_ptr<Built> built = service.build(source, config, problems);
+  if (strict) problems.make_strict();
+  loaded.ok = built != nullptr && !problems.has_errors();
+  loaded.problems = problems.render();
+  loaded.problems_json = problems.render_json();
+  loaded.summary = problems.summary(config);
+  if (loaded.ok) loaded.plan = service.plan(*built);
+  return loaded;
+}
+
+Loader::~Loader() {
+  if (running()) ::kill(pid_, SIGKILL);
+}
+
+void Loader::start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done) {
+  GOMA_CHECK(!running());
+  done_ = std::move(done);
+  answered_ = false;
+  Result<std::pair<int, int>> line = Channel::pair();
+  if (!line) return finish(failure(line.error().text));
+  const int theirs = line->second;
+  pid_ = fork({theirs}, [&service, &settings, theirs] { run(theirs, service, settings); });
+  const int number = errno;
+  ::close(theirs);
+  channel_.open<&Loader::on_message, &Loader::on_closed>(loop, line->first, this);
+  overdue_.bind<&Loader::on_overdue>(loop, this);
+  overdue_.start(patience_ms);
+  if (pid_ < 0) finish(failure(fmt::format("cannot start the loader: {}", std::strerror(number))));
+}
+
+void Loader::on_message(Message& message) {
+  std::vector<Descriptor> fds;
+  for (const int fd : message.fds) fds.emplace_back(fd);
+  if (message.kind != outcome || fds.empty() || answered_) return;
+  Result<std::string> text = read_memory_file(fds[0].get());
+  Loaded loaded;
+  if (!text || !unpack(*text, loaded) || (loaded.ok && fds.size() < 2)) {
+    loaded = failure("the loader gave no understandable answer");
+  } else if (loaded.ok) {
+    loaded.bundle = std::move(fds[1]);
+  }
+  answered_ = true;
+  finish(std::move(loaded));
+}
+
+void Loader::on_overdue() {
+  if (pid_ > 0) ::kill(pid_, SIGKILL);
+}
+
+bool Loader::reaped(pid_t pid, int status) {
+  if (pid != pid_) return false;
+  // The answer may still lie in the line.
+  if (!answered_) channel_.drain();
+  pid_ = -1;
+  overdue_.stop();
+  channel_.close();
+  if (answered_) return true;
+  const std::string how = WIFSIGNALED(status) ? fmt::format("signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)))
+                                              : fmt::format("exit code {}", WEXITSTATUS(status));
+  finish(failure(fmt::format("the loader died while it read the configuration: {}", how)));
+  return true;
+}
+
+void Loader::finish(Loaded loaded) {
+  if (done_) std::exchange(done_, nullptr)(std::move(loaded));
+}
+
+}  // namespace goma::core

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The short-lived child behind every load. It reads the configuration and everything it names as the master's user,
+// builds a site to prove that it works, and hands back the bundle and the plan, or the problems. A crash in a parser
+// costs a reload, not the master.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+
+#include "core/channel.h"
+#include "core/loop.h"
+#include "core/service.h"
+#include "core/settings.h"
+#include "core/socket.h"
+
+namespace goma::core {
+
+// Starts a child that runs the body and ends; the listed descriptors stay open in it. Returns its pid, -1 with errno.
+using Fork = std::function<pid_t(const std::vector<int>& keep, const std::function<void()>& body)>;
+
+// What a load came to.
+struct Loaded {
+  bool ok = false;
+  Descriptor bundle;          // when ok
+  Plan plan;                  // when ok
+  std::string problems;       // for people; warnings may accompany success
+  std::string problems_json;  // the same as a JSON array
+  std::string summary;        // "goma: FILE: 2 errors, 1 warning"
+};
+
+// A plan as it travels between processes.
+void pack_plan(Pack& pack, const Plan& plan);
+Plan unpack_plan(Unpack& from);
+
+// Reads, builds and plans through this source; the part of a load that needs no process. The bundle is not sealed.
+Loaded load(const Service& service, Source& source, const std::string& config, bool strict);
+
+class Loader {
+ public:
+  static constexpr int64_t patience_ms = 60'000;
+
+  Loader() = default;
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+  ~Loader();
+
+  // Forks the child. Calls done once, later. Requires: not running.
+  void start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done);
+  bool running() const { return pid_ > 0; }
+  // The child with this pid has ended with this wait status. False when it is not ours.
+  bool reaped(pid_t pid, int status);
+
+ private:
+  void on_message(Message& message);
+  void on_closed() {}
+  void on_overdue();
+  void finish(Loaded loaded);
+
+  Channel channel_;
+  Timer overdue_;
+  pid_t pid_ = -1;
+  bool answered_ = false;
+  std::function<void(Loaded)> done_;
+};
+
+}  // namespace goma::core
