@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Paths and authorities: canonical paths are fixed points without dot segments, rewriting and joining keep them
+// acceptable, and what is a valid authority comes apart and together again.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "http/uri.h"
+
+using namespace goma;
+
+namespace {
+
+void must(bool condition) {
+  if (!condition) std::abort();
+}
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+void check_path(std::string_view raw, core::Arena& arena) {
+  const http::CanonicalPath path = http::canonical_path(raw, arena);
+  if (!path.ok) return;
+  must(!path.encoded.empty() && path.decoded.size() <= path.encoded.size());
+  if (path.encoded == "*") return;
+  must(path.encoded.front() == '/' && path.decoded.front() == '/');
+  must(!has(path.encoded, "//") && !has(path.decoded, "//") && !has(path.decoded, "\\") && path.decoded.find('\0') == std::string_view::npos);
+  const std::string closed = std::string(path.decoded) + "/";
+  must(!has(closed, "/../") && !has(closed, "/./") && !has(closed, "/..;") && !has(closed, "/.;"));
+  const http::CanonicalPath again = http::canonical_path(path.encoded, arena);
+  must(again.ok && !again.changed && again.decoded == path.decoded);
+  must(http::canonical_path(http::rewrite_prefix("/a", "/b/", path, arena), arena).ok);
+  must(http::canonical_path(http::join_paths("/base/", path.encoded, arena), arena).ok);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static core::ChunkPool pool;
+  core::Arena arena(pool);
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  check_path(text, arena);
+  check_path(arena.join("/", text), arena);
+  if (http::validate_authority(text)) {
+    const http::HostPort parts = http::split_host_port(text);
+    must(!parts.host.empty() && parts.host.size() + parts.port.size() + 1 >= text.size());
+  }
+  for (const http::Parameter& p : http::Query(text)) must(p.name.size() + p.value.size() <= size);
+  must(http::percent_encode(text, arena).size() >= size);
+  return 0;
+}
