@@ -249,6 +249,7 @@ std::string_view type_suggestion(std::string_view type, std::span<const std::str
 void check_types(const Config& config, std::span<const std::string_view> implemented, Problems& problems) {
   for (const MiddlewareConf& middleware : config.middlewares) {
     const std::string& type = middleware.type.text;
+    if (type.empty() && !middleware.type.place.known()) continue;  // absent, and told
     if (std::find(implemented.begin(), implemented.end(), type) != implemented.end()) continue;
     if (std::find(std::begin(goma_types), std::end(goma_types), type) != std::end(goma_types)) {
       problems.error("not-implemented", middleware.type.place, fmt::format("middleware \"{}\": this version of goma does not implement the type \"{}\" yet", middleware.name.text, type),

@@ -186,6 +186,7 @@ std::unique_ptr<Config> load_config(core::Source& source, const std::string& pat
 
 bool read_rule(const MiddlewareConf& middleware, std::span<const core::Field> fields, void* into, Problems& problems) {
   ReadContext context{problems, fmt::format("middleware \"{}\"", middleware.name.text), true};
+  if (middleware.rule != nullptr && middleware.rule->is_scalar() && !middleware.rule->is_null()) context.where += ": rule";
   if (middleware.rule != nullptr) return core::read(*middleware.rule, fields, into, context);
   core::yaml::Node absent;  // reads as empty, and points at the middleware when a key is missing
   absent.file = middleware.node == nullptr ? nullptr : middleware.node->file;
