@@ -23,7 +23,7 @@ namespace {
 
 constexpr size_t index_size = 65'536;  // a power of two, twice the number of series
 constexpr size_t label_bytes = size_t{4} << 20;
-constexpr size_t line_cells = 8;       // cells of one cache line
+constexpr uint32_t line_cells = 8;     // cells of one cache line
 // What only overflow series may use: every family has room for one.
 constexpr size_t reserved_series = Metrics::max_families;
 constexpr size_t reserved_cells = 4096;
