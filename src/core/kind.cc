@@ -238,6 +238,7 @@ Answer judge_path(const Field& field, const yaml::Node& node, Value&) {
     complaint.code = "bad-path";
     return complaint;
   }
+  if (node.text.empty()) return wants_with("bad-path", field, node, {});
   return node.text.front() == '/' ? std::nullopt : Answer(wants_with("bad-path", field, node, "/" + node.text));
 }
 
@@ -343,6 +344,8 @@ std::optional<Complaint> judge(const Field& field, const yaml::Node& node, Value
   value.text = node.text;
   if (field.kind == Kind::raw) return std::nullopt;
   if (!node.is_scalar()) return wants(field, node);
+  const bool may_be_empty = field.kind == Kind::host || field.kind == Kind::url || field.kind == Kind::path;
+  if (node.text.empty() && may_be_empty && !field.is_required && field.shape == Shape::single) return std::nullopt;  // as if absent
   switch (field.kind) {
     case Kind::boolean: return judge_boolean(field, node, value);
     case Kind::integer:
@@ -354,7 +357,7 @@ std::optional<Complaint> judge(const Field& field, const yaml::Node& node, Value
     case Kind::address: return judge_address(field, node, value);
     case Kind::cidr: return judge_cidr(field, node, value);
     case Kind::host: return judge_host(field, node, value);
-    case Kind::path: return node.text.empty() ? std::nullopt : judge_path(field, node, value);
+    case Kind::path: return judge_path(field, node, value);
     case Kind::url: return judge_url(field, node, value);
     case Kind::enumeration: return judge_word(field, node, value);
     case Kind::regex: return judge_regex(field, node, value);

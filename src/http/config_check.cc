@@ -79,10 +79,6 @@ std::string named(const RouteConf& route) { return fmt::format("route \"{}\"", r
 
 void Checker::path(const RouteConf& route) {
   const std::string& text = route.path.text;
-  if (text.empty()) {
-    if (route.path.place.known()) problems.error("bad-path", route.path.place, fmt::format("{}: path is empty", named(route)), "for example /api");
-    return;
-  }
   size_t at = 0;
   for (std::string_view segment : core::split(text, '/')) {
     at += segment.size() + 1;

@@ -223,6 +223,7 @@ void the_effective_form_names_origins_and_hides_secrets() {
   CHECK(again.good);
   CHECK_EQ(again.conf.number, 1);
   CHECK_EQ(again.conf.items[0].name, "yes");
+  CHECK_EQ(again.conf.pattern, "");
 }
 
 void documents_hold_every_key() {

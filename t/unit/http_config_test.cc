@@ -4,6 +4,7 @@
 #include "http/config.h"
 
 #include "check.h"
+#include "core/text.h"
 #include "http/config_expand.h"
 
 using namespace goma;
@@ -179,6 +180,23 @@ void the_starter_file_loads() {
   CHECK_EQ(l.gateway().routes.size(), 2);
 }
 
+// Comments are where a value came from, which is another file then.
+std::string without_comments(const std::string& text) {
+  std::string out;
+  for (std::string_view line : core::split(text, '\n')) out += std::string(line.substr(0, line.find(" # "))) + "\n";
+  return out;
+}
+
+void the_effective_form_loads_to_itself() {
+  Files files;
+  files.files["goma.yml"] = http::config_init_text();
+  const std::string once = http::effective_yaml(*loaded(files).config);
+  files.files["goma.yml"] = once;
+  const Loaded again = loaded(files);
+  CHECK_EQ(again.problems.render(), "");
+  CHECK_EQ(without_comments(http::effective_yaml(*again.config)).size(), without_comments(once).size());
+}
+
 struct RuleConf {
   std::string scheme = "https";
 };
@@ -218,5 +236,5 @@ void a_thousand_routes_load_quickly() {
 }  // namespace
 
 GOMA_TESTS(defaults_are_the_newest_gomas, extra_files_are_merged_in_order, a_bad_extra_file_fails_the_load, old_spellings_fold, the_environment_wins,
-           variables_expand_as_in_goma, helpers_are_the_same_for_the_same_source, dates_follow_gos_layouts, the_starter_file_loads,
+           variables_expand_as_in_goma, helpers_are_the_same_for_the_same_source, dates_follow_gos_layouts, the_starter_file_loads, the_effective_form_loads_to_itself,
            rules_are_read_liberally, types_are_known_reserved_or_wrong, a_thousand_routes_load_quickly)
