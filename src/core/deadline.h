@@ -2,7 +2,7 @@
 //
 // Timeouts for thousands of connections at the price of a store. A Deadline remembers when it is due; a wheel of
 // lists files it once and looks again when its slot comes up: moved meanwhile means filed anew, due means fired.
-// One libevent timer drives the wheel, and only while something is filed.
+// One libevent timer drives the wheel and sleeps until the next slot that holds something.
 //
 // Precision is one tick (100 ms): good for timeouts, wrong for pacing (use Timer).
 #pragma once
@@ -58,12 +58,16 @@ class DeadlineWheel {
   void file(Deadline& deadline);
 
  private:
+  void wake_at(int64_t tick);
   void tick();
   void turn_slot(size_t slot, int64_t now);
 
   Loop& loop_;
   Timer timer_;
   int64_t done_tick_ = 0;  // ticks since the epoch of now_ms that have been processed
+  int64_t next_tick_ = 0;  // when the timer fires
+  bool empty_ = true;
+  bool turning_ = false;
   std::array<List<Deadline, &Deadline::hook>, slots> wheel_;
 };
 
