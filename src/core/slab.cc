@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -237,8 +238,11 @@ Result<ProcessTable> ProcessTable::open(Slab& slab) {
 bool ProcessTable::enter(Role role, int slot, int64_t now_ms) {
   const Slab::Lock lock(*slab_);
   own_ = nullptr;
-  for (size_t i = 0; i < capacity && own_ == nullptr; ++i) {
-    if (entries_[i].pid == 0) own_ = &entries_[i];
+  for (size_t i = 0; i < capacity; ++i) {
+    Entry& entry = entries_[i];
+    // Nobody may have been left to strike it out.
+    if (entry.pid != 0 && ::kill(entry.pid, 0) != 0 && errno == ESRCH) __atomic_store_n(&entry.pid, 0, __ATOMIC_RELEASE);
+    if (entry.pid == 0 && own_ == nullptr) own_ = &entry;
   }
   if (own_ == nullptr) return false;
   *own_ = Entry{};

@@ -126,7 +126,8 @@ class ProcessTable {
 
   static Result<ProcessTable> open(Slab& slab);
 
-  // Enters this process (its own pid) and makes its entry the one that the setters write. False when the table is full.
+  // Enters this process (its own pid) and makes its entry the one that the setters write; strikes out processes that
+  // do not exist any more. False when the table is full.
   bool enter(Role role, int slot, int64_t now_ms);
   void set_generation(uint64_t generation);
   // Cuts to max_status. Cheap enough for every request.
