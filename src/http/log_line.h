@@ -8,6 +8,7 @@
 // writes itself (keys, numbers) is small and has its own reserve.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -31,8 +32,9 @@ class LogLine {
   }
   void raw(char c) { *out_++ = c; }
   void number(uint64_t value);
-  // value / 10^digits with that many decimals: decimals(1234, 2) is 12.34.
-  void decimals(uint64_t value, int digits);
+  // value / 100 and value / 1000 with all their decimals: hundredths(1234) is 12.34.
+  void hundredths(uint64_t value);
+  void thousandths(uint64_t value);
   // Inside a JSON string: no quotes around, valid UTF-8 whatever the text was.
   void json(std::string_view text);
   // A slog value: plain, or quoted as Go's strconv.Quote does. An empty text is "".
@@ -46,9 +48,15 @@ class LogLine {
 
  private:
   enum class Style : unsigned char { json, go, combined };
-  std::string_view within_budget(std::string_view text) const;
+  // As much of the text as surely fits; quotes around it included.
+  std::string_view within_budget(std::string_view text) const {
+    if (text.size() <= longest_text && text.size() * worst_growth + 2 <= budget_) return text;
+    return text.substr(0, budget_ > 2 ? std::min(longest_text, (budget_ - 2) / worst_growth) : 0);
+  }
+  [[gnu::noinline]] void copy(std::string_view text);
+  void two_digits(uint64_t value);
   void escaped(std::string_view text, Style style);
-  const char* one(const char* at, const char* end, Style style);
+  size_t one(std::string_view text, Style style);
   void escape_byte(unsigned char byte, Style style);
 
   char* begin_;
