@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who takes part: the workers of the new generation, and the manager if it lives. A worker that dies while it serves
+// is restarted by the family on the old generation and asked again; one that dies before it ever served ends the
+// change.
+#include "core/change.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+
+#include "core/log.h"
+#include "core/rotate.h"
+#include "core/worker.h"
+
+namespace goma::core {
+
+Change::Change(Loop& loop, Family& family, Listeners& listeners, const Service& service, const Settings& settings)
+    : loop_(loop), family_(family), listeners_(listeners), service_(service), settings_(settings) {
+  overdue_.bind<&Change::on_overdue>(loop_, this);
+}
+
+void Change::start(const Fork& fork, int workers, std::vector<pid_t> friends, std::function<void(ChangeOutcome)> done) {
+  GOMA_CHECK(state_ == State::idle);
+  state_ = State::loading;
+  loop_.refresh_clock();
+  started_ms_ = loop_.now_ms();
+  friends_ = std::move(friends);
+  outcome_ = {};
+  done_ = std::move(done);
+  next_ = std::make_unique<Generation>();
+  next_->number = next_number_++;
+  next_->workers = workers;
+  loader_.start(loop_, fork, service_, settings_, [this](Loaded result) { loaded(std::move(result)); });
+}
+
+void Change::loaded(Loaded result) {
+  outcome_.problems = std::move(result.problems);
+  outcome_.problems_json = std::move(result.problems_json);
+  outcome_.summary = std::move(result.summary);
+  if (!result.ok) return refuse(78, outcome_.summary);
+  next_->bundle = std::move(result.bundle);
+  next_->plan = std::move(result.plan);
+  if (Result<void> bound = bind_new(); !bound) return refuse(1, bound.error().text);
+  if (Result<void> log_file = prepare_log(); !log_file) return refuse(1, log_file.error().text);
+  prepare_all();
+}
+
+// New addresses get their first socket now, so that a failure refuses the change. More sockets of a slot come with the
+// commit: a socket that exists is given clients by the kernel, and until the commit nobody would answer them.
+Result<void> Change::bind_new() {
+  for (const Plan::Address& address : next_->plan.addresses) {
+    Result<void> opened = listeners_.open(address, 1, settings_.prefix, friends_);
+    if (!opened) return opened;
+  }
+  return {};
+}
+
+// The log file must exist and belong to the workers' user before they open it.
+Result<void> Change::prepare_log() {
+  const std::string file = log_path(next_->plan, settings_.prefix);
+  if (file.empty()) return {};
+  const int fd = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+  if (fd < 0) return Error::from_errno(Code::refused, fmt::format("cannot write the log {}", file), errno);
+  if (::geteuid() == 0 && !settings_.identity.user.empty() && !file.starts_with("/dev/") &&
+      ::fchown(fd, settings_.identity.uid, settings_.identity.gid) != 0) {
+    log::warn("cannot give the log to the workers' user", {{"file", file}});
+  }
+  ::close(fd);
+  return {};
+}
+
+bool Change::takes_part(const Child& child) const {
+  if (child.state == Child::State::leaving) return false;
+  return child.is_manager() || child.slot < next_->workers;
+}
+
+void Change::prepare_all() {
+  state_ = State::preparing;
+  overdue_.start(patience_ms);
+  family_.spawn(next_->workers);
+  family_.each([this](Child& child) {
+    // A child that still catches up with the current generation is asked when it has.
+    const bool catching_up = current_ != nullptr && child.asked == current_->number && child.generation != current_->number;
+    if (takes_part(child) && !catching_up) family_.prepare(child, *next_);
+  });
+}
+
+void Change::on_ready(Child&, uint64_t generation) {
+  if (state_ == State::preparing && generation == next_->number) check_ready();
+}
+
+void Change::check_ready() {
+  for (const auto& child : family_.workers()) {
+    if (takes_part(*child) && (!child->alive() || child->ready != next_->number)) return;
+  }
+  if (family_.manager().alive() && family_.manager().ready != next_->number) return;
+  commit();
+}
+
+void Change::commit() {
+  state_ = State::committing;
+  overdue_.start(patience_ms);
+  const size_t slots = static_cast<size_t>(next_->workers);
+  for (const Plan::Address& address : next_->plan.addresses) {
+    Result<void> opened = listeners_.open(address, static_cast<int>(slots), settings_.prefix, friends_);
+    if (!opened) log::error("fewer sockets than workers", {{"address", address.text}, {"error", opened.error().text}});
+  }
+  next_->loaded_s = ::time(nullptr);
+  count_routes(current_ ? &current_->plan : nullptr, next_->plan);
+  current_ = std::move(next_);
+  configure_log(current_->plan, settings_.prefix);
+  family_.each([this](Child& child) {
+    if (child.ready == current_->number) family_.commit(child, *current_);
+  });
+  family_.set_current(current_.get());
+}
+
+void Change::on_committed(Child& child, uint64_t generation) {
+  if (state_ == State::committing) return check_committed();
+  // A restarted child has caught up with the old generation: now it is asked for the new one.
+  const bool behind = state_ == State::preparing && current_ != nullptr && generation == current_->number;
+  if (behind && takes_part(child)) family_.prepare(child, *next_);
+}
+
+void Change::check_committed() {
+  for (const auto& child : family_.workers()) {
+    if (child->alive() && child->ready == current_->number && child->generation != current_->number) return;
+  }
+  const Child& manager = family_.manager();
+  if (manager.alive() && manager.ready == current_->number && manager.generation != current_->number) return;
+  finish();
+}
+
+void Change::on_failed(Child& child, uint64_t generation, const std::string& reason) {
+  if (state_ != State::preparing || generation != next_->number) return;
+  refuse(1, fmt::format("{} cannot build the configuration: {}", child.name(), reason));
+}
+
+void Change::on_gone(Child& child) {
+  if (state_ == State::committing) return check_committed();
+  if (state_ != State::preparing || child.state == Child::State::leaving) return;
+  const bool new_slot = current_ == nullptr || child.slot >= current_->workers;
+  if (!child.is_manager() && new_slot) return refuse(1, fmt::format("{} died while it started", child.name()));
+  check_ready();
+}
+
+void Change::on_overdue() {
+  if (state_ == State::preparing) return refuse(1, fmt::format("not everybody was ready within {} s", patience_ms / 1000));
+  if (state_ == State::committing) finish();
+}
+
+void Change::refuse(int code, const std::string& reason) {
+  outcome_.code = code;
+  outcome_.reason = reason;
+  if (state_ == State::preparing) family_.abort(next_->number);
+  if (current_ != nullptr) {
+    listeners_.keep_only(current_->plan.addresses);
+    family_.set_current(current_.get());  // workers that were started for the new generation leave
+  }
+  next_.reset();
+  finish();
+}
+
+void Change::finish() {
+  const bool ok = state_ == State::committing;
+  overdue_.stop();
+  state_ = State::idle;
+  outcome_.ok = ok;
+  loop_.refresh_clock();
+  outcome_.took_ms = loop_.now_ms() - started_ms_;
+  if (ok) listeners_.keep_only(current_->plan.addresses);
+  std::function<void(ChangeOutcome)> done = std::exchange(done_, nullptr);
+  if (done) done(std::move(outcome_));
+}
+
+void Change::count_routes(const Plan* old, const Plan& fresh) {
+  if (old == nullptr) return;
+  for (const auto& [name, mark] : fresh.route_marks) {
+    const auto before = old->route_marks.find(name);
+    if (before == old->route_marks.end()) {
+      ++outcome_.added;
+    } else if (before->second != mark) {
+      ++outcome_.changed;
+    }
+  }
+  for (const auto& [name, mark] : old->route_marks) outcome_.removed += fresh.route_marks.contains(name) ? 0 : 1;
+}
+
+}  // namespace goma::core

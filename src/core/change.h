@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A change of configuration, in two phases; the first start is one too, so there is one way in.
+//
+//   idle        nothing happens
+//   loading     the loader reads, builds, checks
+//   preparing   new addresses are bound; every child builds the new site beside the old one
+//   committing  everybody switches; then addresses that are gone are closed
+//
+// Invariant: until all have said ready nothing of the old generation has changed, and abort leaves no trace.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/family.h"
+#include "core/listener.h"
+#include "core/loader.h"
+#include "core/loop.h"
+
+namespace goma::core {
+
+struct ChangeOutcome {
+  bool ok = false;
+  int code = 0;               // exit code: 0, 1 refused at run time, 78 the configuration is wrong
+  std::string reason;         // one line, when not ok
+  std::string problems;       // findings for people, warnings included
+  std::string problems_json;  // the same, a JSON array
+  std::string summary;        // "goma: FILE: 2 errors"
+  int64_t took_ms = 0;
+  size_t added = 0, removed = 0, changed = 0;  // routes
+};
+
+class Change {
+ public:
+  static constexpr int64_t patience_ms = 30'000;
+  enum class State { idle, loading, preparing, committing };
+
+  Change(Loop& loop, Family& family, Listeners& listeners, const Service& service, const Settings& settings);
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+  // Starts; done is called once, later. `first` is the number the next generation gets at least; `friends` may hold
+  // our addresses. Requires: idle.
+  void start(const Fork& fork, int workers, std::vector<pid_t> friends, std::function<void(ChangeOutcome)> done);
+  void number_from(uint64_t first) { next_number_ = first; }
+  bool running() const { return state_ != State::idle; }
+  // What serves; null before the first success.
+  const Generation* current() const { return current_.get(); }
+
+  // What the master hears and passes on.
+  void on_ready(Child& child, uint64_t generation);
+  void on_failed(Child& child, uint64_t generation, const std::string& reason);
+  void on_committed(Child& child, uint64_t generation);
+  void on_gone(Child& child);
+  bool reaped(pid_t pid, int status) { return loader_.reaped(pid, status); }
+
+ private:
+  void loaded(Loaded loaded);
+  Result<void> bind_new();
+  Result<void> prepare_log();
+  void prepare_all();
+  void check_ready();
+  void commit();
+  void check_committed();
+  void on_overdue();
+  void refuse(int code, const std::string& reason);
+  void finish();
+  void count_routes(const Plan* old, const Plan& fresh);
+  bool takes_part(const Child& child) const;
+
+  Loop& loop_;
+  Family& family_;
+  Listeners& listeners_;
+  const Service& service_;
+  const Settings& settings_;
+  State state_ = State::idle;
+  Loader loader_;
+  Timer overdue_;
+  std::vector<pid_t> friends_;
+  std::unique_ptr<Generation> current_;
+  std::unique_ptr<Generation> next_;
+  uint64_t next_number_ = 1;
+  int64_t started_ms_ = 0;
+  ChangeOutcome outcome_;
+  std::function<void(ChangeOutcome)> done_;
+};
+
+}  // namespace goma::core

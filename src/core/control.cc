@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Server side on the loop, client side blocking. The words of a request are separated by tabs.
+#include "core/control.h"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace goma::core {
+
+struct Control::Client {
+  Client(Control& owner, uint64_t id, int fd) : control(owner), number(id), connection(fd) {
+    watch.open<&Client::on_ready>(control.loop_, fd, this);
+    overdue.bind<&Client::on_overdue>(control.loop_, this);
+    overdue.start(patience_ms);
+  }
+  void on_ready(unsigned ready);
+  void on_overdue() { control.drop(number); }
+  void flush();
+
+  Control& control;
+  uint64_t number;
+  Descriptor connection;
+  Watch watch;
+  Timer overdue;
+  std::string in, out;
+  bool asked = false, answered = false;
+};
+
+namespace {
+
+std::vector<std::string> split(std::string_view line) {
+  std::vector<std::string> words;
+  for (;;) {
+    const size_t tab = line.find('\t');
+    words.emplace_back(line.substr(0, tab));
+    if (tab == std::string_view::npos) return words;
+    line.remove_prefix(tab + 1);
+  }
+}
+
+void append_lines(std::string& to, char kind, std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    to.append(1, kind).append(" ").append(text.substr(0, end)).append("\n");
+    if (end == std::string_view::npos) return;
+    text.remove_prefix(end + 1);
+  }
+}
+
+// What the socket gets to say about its owner: 0660, and the group "goma" where there is one.
+void set_rights(const std::string& path) {
+  ::chmod(path.c_str(), 0660);
+  const group* named = ::geteuid() == 0 ? ::getgrnam("goma") : nullptr;
+  if (named != nullptr && ::chown(path.c_str(), 0, named->gr_gid) != 0) return;
+}
+
+}  // namespace
+
+void Control::Client::on_ready(unsigned ready) {
+  if (answered) return flush();
+  char block[1024];
+  for (;;) {
+    const ssize_t n = ::recv(connection.get(), block, sizeof block, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) break;
+    if (n <= 0) return control.drop(number);
+    in.append(block, static_cast<size_t>(n));
+    if (in.size() > max_request) return control.drop(number);
+  }
+  const size_t end = in.find('\n');
+  if (end != std::string::npos && !asked) {
+    asked = true;
+    overdue.stop();
+    control.handler_(number, split(std::string_view(in).substr(0, end)));
+  } else if (ready & ready_close) {
+    control.drop(number);
+  }
+}
+
+void Control::Client::flush() {
+  while (!out.empty()) {
+    const ssize_t n = ::send(connection.get(), out.data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n < 0) break;
+    out.erase(0, static_cast<size_t>(n));
+  }
+  control.drop(number);
+}
+
+Control::Control(Loop& loop, Handler handler) : loop_(loop), handler_(std::move(handler)) {}
+Control::~Control() = default;
+void Control::sweep() { dropped_.clear(); }
+
+Result<void> Control::open(const std::string& path) {
+  const std::string fresh = path + ".new";
+  ::unlink(fresh.c_str());
+  Result<int> fd = listen_unix(fresh, 0600);
+  if (!fd) return Error{fd.error().code, fmt::format("cannot listen on {}: {}", path, fd.error().text), fd.error().system};
+  set_rights(fresh);
+  if (::rename(fresh.c_str(), path.c_str()) != 0) {
+    const int number = errno;
+    ::close(*fd);
+    ::unlink(fresh.c_str());
+    return Error::from_errno(Code::refused, fmt::format("cannot listen on {}", path), number);
+  }
+  listening_.reset(*fd);
+  path_ = path;
+  sweep_.bind<&Control::sweep>(this);
+  watch_.open_level<&Control::on_connection>(loop_, *fd, this);
+  return {};
+}
+
+void Control::remove() {
+  if (listening_) ::unlink(path_.c_str());
+  abandon();
+}
+
+void Control::abandon() {
+  watch_.close();
+  listening_.reset();
+}
+
+void Control::on_connection(unsigned) {
+  const int fd = ::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return;
+  if (clients_.size() >= max_clients) {
+    ::close(fd);
+    return;
+  }
+  const uint64_t number = next_++;
+  clients_.emplace(number, std::make_unique<Client>(*this, number, fd));
+}
+
+void Control::drop(uint64_t client) {
+  const auto found = clients_.find(client);
+  if (found == clients_.end()) return;
+  found->second->watch.close();
+  found->second->connection.reset();
+  dropped_.push_back(std::move(found->second));
+  clients_.erase(found);
+  loop_.defer(sweep_);
+}
+
+void Control::answer(uint64_t client, const Answer& answer) {
+  const auto found = clients_.find(client);
+  if (found == clients_.end()) return;
+  Client& to = *found->second;
+  append_lines(to.out, 'o', answer.out);
+  append_lines(to.out, 'e', answer.err);
+  to.out += fmt::format("x {}\n", answer.code);
+  to.answered = true;
+  to.overdue.start(patience_ms);
+  to.flush();
+}
+
+bool Control::busy() const {
+  for (const auto& [number, client] : clients_) {
+    if (client->asked) return true;
+  }
+  return false;
+}
+
+Result<int> ask_control(const std::string& path, const std::vector<std::string>& words,
+                        const std::function<void(char kind, std::string_view text)>& line) {
+  Result<int> connected = connect_unix(path);
+  if (!connected) {
+    const int number = connected.error().system;
+    const Code code = number == EACCES || number == EPERM ? Code::refused : Code::not_found;
+    return Error{code, connected.error().text, number};
+  }
+  const Descriptor connection(*connected);
+  std::string request;
+  for (const std::string& word : words) request.append(request.empty() ? "" : "\t").append(word);
+  request += '\n';
+  if (::send(connection.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+    return Error{Code::closed, "the connection was closed", errno};
+  }
+  std::string in;
+  for (;;) {
+    char block[65536];
+    const ssize_t n = ::recv(connection.get(), block, sizeof block, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return Error{Code::closed, "goma closed the connection before it answered", 0};
+    in.append(block, static_cast<size_t>(n));
+    size_t begin = 0;
+    for (size_t end = 0; (end = in.find('\n', begin)) != std::string::npos; begin = end + 1) {
+      const std::string_view whole = std::string_view(in).substr(begin, end - begin);
+      if (whole.size() < 2) continue;
+      if (whole[0] == 'x') return std::atoi(in.c_str() + begin + 2);
+      line(whole[0], whole.substr(2));
+    }
+    in.erase(0, begin);
+  }
+}
+
+}  // namespace goma::core

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The control socket. A request is one line of words; the answer is lines for standard output ("o TEXT"), lines for
+// standard error ("e TEXT") and the exit code ("x N") as the last. Whatever there is to say is said by the master, so
+// gomactl only prints.
+//
+// The master never waits for a client: answers are buffered, and a client that neither asks nor reads in time goes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/loop.h"
+#include "core/result.h"
+#include "core/socket.h"
+
+namespace goma::core {
+
+// What a request came to. Texts may have many lines.
+struct Answer {
+  int code = 0;
+  std::string out;
+  std::string err;
+};
+
+class Control {
+ public:
+  static constexpr size_t max_clients = 64;
+  static constexpr size_t max_request = 4096;
+  static constexpr int64_t patience_ms = 10'000;
+
+  // Called with the number of the client and the words of its request; answer() follows, at once or later.
+  using Handler = std::function<void(uint64_t client, const std::vector<std::string>& words)>;
+
+  Control(Loop& loop, Handler handler);
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+  ~Control();
+
+  // Listens at this path, in the place of whoever did before (0660, group "goma" where there is one).
+  Result<void> open(const std::string& path);
+  // Removes the socket from the file system.
+  void remove();
+  // Stops listening and leaves the path to a successor.
+  void abandon();
+
+  // Sends the answer; harmless when the client is gone.
+  void answer(uint64_t client, const Answer& answer);
+  // Whether an answer is still on its way to somebody.
+  bool busy() const;
+
+ private:
+  struct Client;
+  void on_connection(unsigned ready);
+  void drop(uint64_t client);
+  void sweep();
+
+  Loop& loop_;
+  Handler handler_;
+  Descriptor listening_;
+  Watch watch_;
+  std::string path_;
+  uint64_t next_ = 1;
+  std::map<uint64_t, std::unique_ptr<Client>> clients_;
+  std::vector<std::unique_ptr<Client>> dropped_;  // freed outside their own callbacks
+  Deferred sweep_;
+};
+
+// The other end, for gomactl and `goma -s`: sends the words, calls line(kind, text) for each line of the answer, and
+// returns the exit code. Errors: not_found (nobody listens), refused (no permission), closed (cut off).
+Result<int> ask_control(const std::string& path, const std::vector<std::string>& words,
+                        const std::function<void(char kind, std::string_view text)>& line);
+
+}  // namespace goma::core

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What happens once per host: watching the directories of the configuration, watching the size of the log, and
+// answering operators' questions about the current site. It lives the life of a worker without sockets; if it
+// dies, traffic goes on.
+//
+// It decides nothing: it asks the master to reload or to rotate.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/loop.h"
+#include "core/service.h"
+#include "core/settings.h"
+#include "core/slab.h"
+#include "core/socket.h"
+
+namespace goma::core {
+
+// Tells when something below one of the directories changed, once things have been quiet for a moment.
+class DirectoryWatch {
+ public:
+  static constexpr int64_t quiet_ms = 300;
+
+  DirectoryWatch(Loop& loop, std::function<void(const std::string& path)> changed);
+  DirectoryWatch(const DirectoryWatch&) = delete;
+  DirectoryWatch& operator=(const DirectoryWatch&) = delete;
+
+  // Watches these and everything below them, instead of what was watched before. Missing ones are tried again with
+  // the next call.
+  void watch(const std::vector<std::string>& directories);
+
+ private:
+  void add(const std::string& directory, int depth);
+  void on_ready(unsigned ready);
+  void on_quiet();
+
+  Descriptor notify_;
+  Watch watch_;
+  Timer quiet_;
+  std::map<int, std::string> watched_;
+  std::string last_;
+  std::function<void(const std::string&)> changed_;
+};
+
+class Manager final : public Service {
+ public:
+  struct Uplink {
+    std::function<void(const std::string& reason)> reload;
+    std::function<void()> rotate;
+  };
+
+  // Builds and describes with `service`; never starts it.
+  Manager(const Service& service, Uplink uplink) : service_(service), uplink_(std::move(uplink)) {}
+
+  std::unique_ptr<Built> build(Source& source, const std::string& path, Problems& problems) const override {
+    return service_.build(source, path, problems);
+  }
+  Plan plan(const Built& built) const override { return service_.plan(built); }
+  std::string query(const Built& built, const std::string& what, bool json) const override { return service_.query(built, what, json); }
+  void start(Context& context) override;
+  void commit(std::unique_ptr<Built> built, uint64_t generation, std::vector<Listening> listening) override;
+  void drain(int64_t grace_ms, std::function<void()> done) override;
+  void reopen_logs() override {}
+  std::string status() const override { return "manager"; }
+
+ private:
+  void configure(const Plan& plan);
+  void on_second();
+
+  const Service& service_;
+  Uplink uplink_;
+  Context* context_ = nullptr;
+  Plan plan_;
+  std::unique_ptr<Built> built_;
+  std::unique_ptr<DirectoryWatch> directories_;
+  Timer second_;
+};
+
+// The whole life of the manager. Never returns.
+[[noreturn]] void manager_main(const Settings& settings, const Service& service, Slab& slab, int channel);
+
+}  // namespace goma::core

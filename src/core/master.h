@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The master: owns the sockets, the slab and the children; turns signals and requests into changes. It never reads a
+// byte of client traffic and never parses a configuration (the loader does).
+//
+//   starting    the first change is under way
+//   serving     children serve; changes and upgrades come and go
+//   resting     workers were told to leave (WINCH); the next reload brings them back
+//   succeeded   a new binary has taken over; the children drain
+//   stopping    children drain, then it ends
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/change.h"
+#include "core/control.h"
+#include "core/family.h"
+#include "core/listener.h"
+#include "core/loop.h"
+#include "core/metric.h"
+#include "core/process.h"
+#include "core/service.h"
+#include "core/settings.h"
+#include "core/slab.h"
+#include "core/upgrade.h"
+
+namespace goma::core {
+
+class Master final : public FamilyListener {
+ public:
+  // The references must outlive it. `terminal` is where start errors go; `ready_line` (or -1) is closed after one
+  // byte when the start is complete, for who waits in the foreground.
+  Master(Settings& settings, Service& service, int terminal, int ready_line);
+  ~Master() override;
+  Master(const Master&) = delete;
+  Master& operator=(const Master&) = delete;
+
+  // Lives until it is told to stop; returns the exit code.
+  int run();
+
+ private:
+  enum class State { starting, serving, resting, succeeded, stopping };
+  struct Orphan {
+    pid_t pid;
+    uint64_t start_time;
+  };
+  struct Waiter {
+    uint64_t client;
+    bool json;
+  };
+
+  // start (master.cc)
+  bool set_up();
+  bool make_slab();
+  bool take_places();
+  void open_signals();
+  pid_t fork_child(const std::vector<int>& keep, const std::function<void()>& body);
+  void started(const ChangeOutcome& outcome);
+  void start_failed(const ChangeOutcome& outcome);
+  void tell_starter(bool ready);
+  void say(const std::string& text) const;
+  void write_state() const;
+  void read_orphans();
+  void end_orphans();
+
+  // life (master.cc)
+  void on_signal(int number);
+  void reap();
+  void reload(int workers, const std::string& why);
+  void start_change();
+  void reloaded(const ChangeOutcome& outcome);
+  void upgraded(pid_t fresh, const std::string& error);
+  bool start_upgrade();
+  void reopen_logs();
+  void rest();
+  void stop(int64_t grace_ms);
+  void check_stopped();
+  void on_overdue();
+  int64_t graceful_ms() const;
+  std::vector<pid_t> friends() const;
+
+  // requests (master_requests.cc)
+  void on_request(uint64_t client, const std::vector<std::string>& words);
+  void request_reload(const Waiter& waiter, const std::vector<std::string>& options);
+  void request_test(const Waiter& waiter);
+  void request_upgrade(const Waiter& waiter);
+  void request_stop(const Waiter& waiter, bool fast);
+  void ask_manager(const Waiter& waiter, const std::string& what);
+  void answer(const Waiter& waiter, int code, const std::string& text, const std::string& json_text);
+  std::string state_word() const;
+  std::string status(bool json) const;
+
+  // FamilyListener
+  void on_ready(Child& child, uint64_t generation) override { change_->on_ready(child, generation); }
+  void on_failed(Child& child, uint64_t generation, const std::string& reason) override;
+  void on_committed(Child& child, uint64_t generation) override { change_->on_committed(child, generation); }
+  void on_gone(Child& child) override;
+  void on_answer(uint64_t question, const std::string& text) override;
+  void on_want_reload(const std::string& reason) override;
+  void on_want_rotate() override;
+  void on_family_changed() override { write_state(); }
+
+  Settings& settings_;
+  Service& service_;
+  const int terminal_;
+  int ready_line_;
+  State state_ = State::starting;
+  int exit_code_ = 0;
+  Loop loop_;
+  std::array<Signal, 8> signals_;
+  std::optional<Inheritance> inherited_;
+  Slab slab_;
+  std::unique_ptr<Metrics> metrics_;
+  Metrics::Cell last_reload_;
+  Listeners listeners_;
+  process::PidFile pid_file_;
+  std::vector<Orphan> orphans_;
+  std::unique_ptr<Family> family_;  // made by set_up, when there is a slab
+  std::unique_ptr<Change> change_;
+  Loader tester_;
+  Upgrade upgrade_;
+  Control control_;
+  Timer overdue_;
+  int64_t started_ms_ = 0;
+  bool fast_ = false;
+  bool last_ok_ = true;
+  std::string last_text_;
+  int next_workers_ = 0;
+  bool reload_wanted_ = false;
+  std::vector<Waiter> waiters_, next_waiters_, stop_waiters_, upgrade_waiters_;
+  uint64_t next_question_ = 1;
+  std::map<uint64_t, Waiter> questions_;
+};
+
+}  // namespace goma::core

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Formatting only.
+#include "core/status.h"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <ctime>
+
+#include "core/log.h"
+
+namespace goma::core {
+
+namespace {
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  log::append_json_string(out, text);
+  return out;
+}
+
+std::string clock_text(int64_t wall_s) {
+  const time_t at = wall_s;
+  tm local{};
+  localtime_r(&at, &local);
+  return fmt::format("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec);
+}
+
+std::string date_text(int64_t wall_s) {
+  const time_t at = wall_s;
+  tm utc{};
+  gmtime_r(&at, &utc);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+                     utc.tm_min, utc.tm_sec);
+}
+
+const char* word(Child::State state) {
+  switch (state) {
+    case Child::State::down:
+      return "down";
+    case Child::State::starting:
+      return "starting";
+    case Child::State::serving:
+      return "serving";
+    case Child::State::leaving:
+      return "leaving";
+  }
+  return "";
+}
+
+std::string duration_text(int64_t seconds) {
+  if (seconds < 60) return fmt::format("{}s", seconds);
+  if (seconds < 3600) return fmt::format("{}m {}s", seconds / 60, seconds % 60);
+  if (seconds < 86400) return fmt::format("{}h {}m", seconds / 3600, seconds % 3600 / 60);
+  return fmt::format("{}d {}h", seconds / 86400, seconds % 86400 / 3600);
+}
+
+const char* plural(uint64_t n) { return n == 1 ? "" : "s"; }
+
+std::string child_json(const Child& child) {
+  return fmt::format("{{\"slot\":{},\"pid\":{},\"generation\":{},\"state\":\"{}\",\"restarts\":{}}}", child.slot,
+                     child.pid > 0 ? child.pid : 0, child.generation, word(child.state), child.restarts);
+}
+
+// The workers in their slots, then who leaves.
+template <class Visit>
+void each_worker(const Family& family, Visit visit) {
+  for (const auto& child : family.workers()) visit(*child);
+  family.each([&](Child& child) {
+    if (child.state == Child::State::leaving && !child.is_manager()) visit(child);
+  });
+}
+
+std::string routes_text(const ChangeOutcome& o, const Generation& g) {
+  std::string text = fmt::format("{} route{}", g.plan.routes, plural(g.plan.routes));
+  if (!g.plan.route_marks.empty()) text += fmt::format(" (+{} -{} ~{})", o.added, o.removed, o.changed);
+  return text;
+}
+
+}  // namespace
+
+std::string brief(const Generation& g) {
+  return fmt::format("generation {}, {} route{}, {} worker{}", g.number, g.plan.routes, plural(g.plan.routes), g.workers,
+                     plural(static_cast<uint64_t>(g.workers)));
+}
+
+std::string status_text(const StatusInput& in) {
+  std::string text = fmt::format("goma {}, pid {}, {}, up {}\n", in.version, ::getpid(), in.state, duration_text(in.uptime_s));
+  if (in.current != nullptr) {
+    text += fmt::format("{}, {} middleware{}, loaded {}\n", brief(*in.current), in.current->plan.middlewares,
+                        plural(in.current->plan.middlewares), clock_text(in.current->loaded_s));
+  }
+  for (const auto& [name, group] : in.listeners.groups()) {
+    text += fmt::format("listening on {}{}\n", group.address, name == group.address ? "" : fmt::format(" (configured as {})", name));
+  }
+  text += workers_text(in.family);
+  text += fmt::format("last load: {}\n", in.last_text);
+  return text;
+}
+
+std::string workers_text(const Family& family) {
+  std::string text;
+  const auto line = [&](const Child& child) {
+    text += fmt::format("{:<10} pid {:<8} {:<9} generation {:<4} {} restart{}\n", child.name(), child.pid > 0 ? child.pid : 0,
+                        word(child.state), child.generation, child.restarts, plural(child.restarts));
+  };
+  each_worker(family, line);
+  line(family.manager());
+  return text;
+}
+
+std::string workers_json(const Family& family) {
+  std::string text;
+  each_worker(family, [&](const Child& child) { text.append(text.empty() ? "" : ",").append(child_json(child)); });
+  return "[" + text + "]";
+}
+
+std::string status_json(const StatusInput& in) {
+  std::string listeners;
+  for (const auto& [name, group] : in.listeners.groups()) {
+    listeners += fmt::format("{}{{\"text\":{},\"address\":{}}}", listeners.empty() ? "" : ",", quoted(name), quoted(group.address));
+  }
+  const Generation none;
+  const Generation& g = in.current != nullptr ? *in.current : none;
+  return fmt::format(
+      "{{\"version\":{},\"pid\":{},\"state\":{},\"generation\":{},\"loaded_at\":\"{}\",\"uptime_seconds\":{},\"routes\":{},"
+      "\"middlewares\":{},\"workers\":{},\"manager\":{},\"listeners\":[{}],\"last_reload\":{{\"ok\":{},\"text\":{}}}}}\n",
+      quoted(in.version), ::getpid(), quoted(in.state), g.number, date_text(g.loaded_s), in.uptime_s, g.plan.routes,
+      g.plan.middlewares, workers_json(in.family), child_json(in.family.manager()), listeners, in.last_ok,
+      quoted(in.last_text));
+}
+
+std::string change_line(const ChangeOutcome& o, const Generation* current) {
+  if (current == nullptr) return "not started";
+  if (!o.ok) return fmt::format("reload refused; generation {}, loaded {}, keeps serving", current->number, clock_text(current->loaded_s));
+  return fmt::format("reloaded: generation {}, {}, {} worker{}, {} ms", current->number, routes_text(o, *current), current->workers,
+                     plural(static_cast<uint64_t>(current->workers)), o.took_ms);
+}
+
+Answer change_answer(const ChangeOutcome& o, const Generation* current, bool json) {
+  Answer answer;
+  answer.code = o.ok ? 0 : 1;
+  const Generation none;
+  const Generation& g = current != nullptr ? *current : none;
+  if (json) {
+    answer.out = fmt::format(
+        "{{\"ok\":{},\"generation\":{},\"routes\":{},\"added\":{},\"removed\":{},\"changed\":{},\"workers\":{},\"ms\":{},"
+        "\"error\":{},\"problems\":{}}}\n",
+        o.ok, g.number, g.plan.routes, o.added, o.removed, o.changed, g.workers, o.took_ms, quoted(o.reason),
+        o.problems_json.empty() ? "[]" : o.problems_json);
+    return answer;
+  }
+  answer.err = o.problems;
+  // A refusal of the configuration has said everything in its findings; others have one reason.
+  if (!o.ok && o.code != 78) answer.err += fmt::format("goma: error: {}\n", o.reason);
+  if (!o.ok && o.code == 78 && o.problems.find(o.reason) == std::string::npos) answer.err += o.reason + "\n";
+  (o.ok ? answer.out : answer.err) += fmt::format("gomactl: {}\n", change_line(o, current));
+  return answer;
+}
+
+}  // namespace goma::core

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the master says about itself: the answers of `gomactl status`, `workers` and `reload`, for people and as JSON.
+// Text in, text out; it changes nothing.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/change.h"
+#include "core/control.h"
+#include "core/family.h"
+#include "core/listener.h"
+
+namespace goma::core {
+
+struct StatusInput {
+  const std::string& version;
+  const Family& family;
+  const Listeners& listeners;
+  const Generation* current;   // may be null
+  std::string state;           // "serving", "reloading"...
+  int64_t uptime_s;
+  bool last_ok;                // of the last load
+  const std::string& last_text;
+};
+
+std::string status_text(const StatusInput& input);
+std::string status_json(const StatusInput& input);
+std::string workers_text(const Family& family);
+std::string workers_json(const Family& family);
+
+// "reloaded: generation 8, 12 routes (+1 -0 ~2), 2 workers, 41 ms" or "reload refused; generation 7, loaded 09:12:03,
+// keeps serving".
+std::string change_line(const ChangeOutcome& outcome, const Generation* current);
+// The answer to who asked for the change: findings and the line, or everything as one JSON object.
+Answer change_answer(const ChangeOutcome& outcome, const Generation* current, bool json);
+// The status line for the service manager: "generation 7, 12 routes, 2 workers".
+std::string brief(const Generation& current);
+
+}  // namespace goma::core

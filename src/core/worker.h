@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The life of a child that serves: start, prepare and commit generations, drain, exit. Workers and the manager live
+// it alike; the manager only brings another Service.
+//
+//   starting   waits for its first commit
+//   serving    has a site
+//   draining   finishes what it has, then exits
+//
+// A child whose master was killed keeps serving what it has; QUIT ends it in peace.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/channel.h"
+#include "core/deadline.h"
+#include "core/helper.h"
+#include "core/loop.h"
+#include "core/metric.h"
+#include "core/service.h"
+#include "core/settings.h"
+#include "core/slab.h"
+
+namespace goma::core {
+
+class Worker {
+ public:
+  // Takes the descriptor of its channel. The references must outlive it; slot -1 is the manager.
+  Worker(const Settings& settings, Service& service, Slab& slab, int channel, int slot);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Serves until it is told to leave; returns the exit code.
+  int run();
+
+  // For the manager's service: asks the master.
+  void want_reload(const std::string& reason);
+  void want_rotate();
+
+ private:
+  struct Prepared {
+    uint64_t generation = 0;
+    std::unique_ptr<Built> built;
+    Plan plan;
+    std::string problems;
+  };
+
+  void on_message(Message& message);
+  void on_closed();
+  void on_signal(int number);
+  void on_second();
+  void take_sockets(Message& message);
+  void prepare(Unpack& order, int bundle);
+  void built(std::unique_ptr<Prepared> prepared);
+  void commit(uint64_t generation);
+  void abort(uint64_t generation);
+  void drain(int64_t grace_ms);
+  void answer(Unpack& question);
+  void drop_sockets();
+  void leave(int code);
+
+  const Settings& settings_;
+  Service& service_;
+  Loop loop_;
+  DeadlineWheel wheel_{loop_};
+  Helper helper_{loop_};
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<ProcessTable> processes_;
+  Context context_;
+  Channel channel_;
+  Signal quit_, terminate_, interrupt_, hangup_, user1_, user2_, window_;
+  Timer second_, overdue_;
+  std::vector<Listening> sockets_;  // come with the next commit
+  uint64_t wanted_ = 0;             // the generation being built or prepared
+  std::unique_ptr<Prepared> prepared_;
+  const Built* serving_ = nullptr;  // owned by the service
+  Plan plan_;
+  Metrics::Cell dropped_, failed_;
+  uint64_t dropped_told_ = 0, failed_told_ = 0;
+  bool draining_ = false;
+  int exit_code_ = 0;
+};
+
+// Applies the log options of a plan to this process. Relative files start at prefix.
+void configure_log(const Plan& plan, const std::string& prefix);
+
+// The whole life of a forked child: title, user, service, exit. `begun` sees the worker before it runs. Never returns.
+[[noreturn]] void worker_main(const Settings& settings, Service& service, Slab& slab, int channel, int slot,
+                              const std::function<void(Worker&)>& begun = {});
+
+}  // namespace goma::core
