@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "core/text.h"
 
 namespace goma::core {
@@ -14,11 +16,6 @@ namespace goma::core {
 namespace {
 
 constexpr size_t max_size = size_t{1} << 20;
-
-const std::vector<Address>& loopback() {
-  static const std::vector<Address> addresses = {*Address::parse_ip("127.0.0.1"), *Address::parse_ip("::1")};
-  return addresses;
-}
 
 // The next word of the line, which is shortened; empty at the end.
 std::string_view next_word(std::string_view& line) {
@@ -37,6 +34,7 @@ void HostsFile::refresh() {
   if (::stat(path_.c_str(), &status) != 0) {
     names_.clear();
     changed_ = {-1, 0};
+    add_loopback();
     return;
   }
   if (status.st_mtim.tv_sec == changed_.tv_sec && status.st_mtim.tv_nsec == changed_.tv_nsec) return;
@@ -56,6 +54,17 @@ void HostsFile::read() {
     used += static_cast<size_t>(n);
   }
   for (const std::string_view line : split(std::string_view(text).substr(0, used), '\n')) take_line(line);
+  add_loopback();
+}
+
+// Many files list localhost for one family only.
+void HostsFile::add_loopback() {
+  std::vector<Address>& local = names_["localhost"];
+  for (const std::string_view ip : {"127.0.0.1", "::1"}) {
+    const Address address = *Address::parse_ip(ip);
+    const bool listed = std::any_of(local.begin(), local.end(), [&](const Address& a) { return a.family() == address.family(); });
+    if (!listed) local.push_back(address);
+  }
 }
 
 void HostsFile::take_line(std::string_view line) {
@@ -63,16 +72,16 @@ void HostsFile::take_line(std::string_view line) {
   const std::optional<Address> address = Address::parse_ip(next_word(line));
   if (!address) return;
   for (std::string_view name = next_word(line); !name.empty(); name = next_word(line)) {
-    names_[to_lower(name)].push_back(*address);
+    std::vector<Address>& known = names_[to_lower(name)];
+    if (std::find(known.begin(), known.end(), *address) == known.end()) known.push_back(*address);
   }
 }
 
 const std::vector<Address>* HostsFile::find(std::string_view name) const {
   if (!name.empty() && name.back() == '.') name.remove_suffix(1);
-  const auto found = names_.find(name);
-  if (found != names_.end()) return &found->second;
-  const bool local = name == "localhost" || (name.size() > 10 && name.substr(name.size() - 10) == ".localhost");
-  return local ? &loopback() : nullptr;
+  auto found = names_.find(name);
+  if (found == names_.end() && name.ends_with(".localhost")) found = names_.find("localhost");
+  return found != names_.end() ? &found->second : nullptr;
 }
 
 }  // namespace goma::core

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The hosts file (hosts(5)): one address and its names per line. Read again when it has changed, at most 1 MiB of it.
-// "localhost" and what lies under it are this machine even without the file (RFC 6761 6.3).
+// "localhost" and what lies under it are this machine, in both families, whatever the file says or lacks (RFC 6761 6.3).
 #pragma once
 
 #include <ctime>
@@ -25,6 +25,7 @@ class HostsFile {
  private:
   void read();
   void take_line(std::string_view line);
+  void add_loopback();
 
   std::string path_;
   timespec changed_{-1, 0};

@@ -355,7 +355,7 @@ void the_hosts_file_comes_first() {
   server.names["listed.test"] = {"192.0.2.9"};
   char path[] = "/tmp/goma-hosts-XXXXXX";
   ::close(::mkstemp(path));
-  std::ofstream(path) << "# comment\n192.0.2.1 other Listed.test # more\n2001:db8::1\tlisted.test\nnonsense listed.test\n";
+  std::ofstream(path) << "# comment\n192.0.2.1 other Listed.test # more\n2001:db8::1\tlisted.test\nnonsense listed.test\n127.0.0.1 localhost\n127.0.0.1 vm localhost\n";
   Resolver::Options options = options_for(server);
   options.hosts_file = path;
   Resolver resolver(b.loop, b.wheel, options);
@@ -364,6 +364,9 @@ void the_hosts_file_comes_first() {
   CHECK_EQ(asker.text, "192.0.2.1:80 [2001:db8::1]:80");
   resolver.lookup("localhost", 80, asker.lookup);
   CHECK_EQ(asker.text, "127.0.0.1:80 [::1]:80");
+  resolver.lookup("a.LOCALHOST", 80, asker.lookup);
+  CHECK_EQ(asker.text, "127.0.0.1:80 [::1]:80");
+  CHECK_EQ(asker.answers, 3);
   CHECK_EQ(server.questions, 0);
   ::unlink(path);
 }
