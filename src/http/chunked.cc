@@ -24,8 +24,6 @@ int digit_of(char c) {
   return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
-bool is_control(char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; }
-
 // A field that says who the client is must not come in late, known by number or not.
 bool claims_identity(std::string_view name) { return core::istarts_with(name, "x-forwarded-") || core::istarts_with(name, "x-real-"); }
 
@@ -89,7 +87,7 @@ bool ChunkDecoder::step_extension(char byte) {
   if (state_ == State::quoted_pair || state_ == State::quoted) {
     const bool escaped = state_ == State::quoted_pair;
     state_ = !escaped && byte == '"' ? State::extension : !escaped && byte == '\\' ? State::quoted_pair : State::quoted;
-    return !is_control(byte);
+    return !core::is_control(byte);
   }
   if (state_ == State::extension_start) {
     if (byte == ' ' || byte == '\t') return true;
@@ -99,7 +97,7 @@ bool ChunkDecoder::step_extension(char byte) {
   if (byte == '\r') state_ = State::size_lf;
   else if (byte == ';') state_ = State::extension_start;
   else if (byte == '"') state_ = State::quoted;
-  else return !is_control(byte);
+  else return !core::is_control(byte);
   return true;
 }
 
@@ -144,16 +142,14 @@ bool ChunkDecoder::keep_line(const char* from, const char* to, core::Arena& aren
 }
 
 bool ChunkDecoder::add_trailer(core::Arena& arena) {
-  const char* at = line_;
   Header field{};
   bool has_underscore = false;
   ParseError error;
-  if (line_size_ < 2 || !parse_field(at, line_ + line_size_, field, has_underscore, error)) return false;
-  const HeaderId id = header_id(field.name);
-  if (has_underscore || !allowed_in_trailers(id) || claims_identity(field.name)) return true;
+  if (!parse_field({line_, line_size_ - 2}, field, has_underscore, error)) return false;
+  if (has_underscore || !allowed_in_trailers(field.id) || claims_identity(field.name)) return true;
   if (trailers_ == nullptr) trailers_ = arena.make<Headers>(arena);
   if (trailers_->size() == max_trailers) return false;
-  trailers_->add(id, field.name, field.value);
+  trailers_->add(field.id, field.name, field.value);
   line_ = nullptr;  // its text is in use now
   line_capacity_ = 0;
   return true;

@@ -4,6 +4,7 @@
 // message itself (Facts), then the rules over those facts. A field line is validated and measured in the same pass.
 #include "http/h1_parser.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -59,8 +60,9 @@ bool is_token_char(char c) { return (class_of(c) & in_token) != 0; }
 
 HeadScanner::State HeadScanner::feed(const char* begin, size_t total, const Limits& limits) {
   const char* const end = begin + total;
+  core::Controls controls(begin + scanned_, end);
   while (true) {
-    const char* at = core::find_control(begin + scanned_, end);
+    const char* at = controls.next(begin + scanned_);
     scanned_ = static_cast<size_t>(at - begin);
     if (at == end) return want_more(begin, total, limits);
     if (*at != '\r') return refuse_byte(*at);
@@ -114,34 +116,38 @@ HeadScanner::State HeadScanner::refuse(int status, const char* reason) {
 
 namespace {
 
-bool refuse_name(const char* start, const char* stop, ParseError& error) {
-  if (is_blank(*start)) return refuse(error, 400, "obs-fold", "a folded field line, or a blank before a name");
-  if (*stop == ':') return refuse(error, 400, "bad-field-name", "a field without a name");
-  if (is_blank(*stop)) return refuse(error, 400, "blank-before-colon", "a blank before the colon of a field");
-  if (*stop == '\r') return refuse(error, 400, "bad-field-name", "a field line without a colon");
+// A line whose name does not end with a colon: `stop` is where it ends.
+bool refuse_name(std::string_view line, size_t stop, ParseError& error) {
+  if (is_blank(line.front())) return refuse(error, 400, "obs-fold", "a folded field line, or a blank before a name");
+  if (stop == line.size()) return refuse(error, 400, "bad-field-name", "a field line without a colon");
+  if (line[stop] == ':') return refuse(error, 400, "bad-field-name", "a field without a name");
+  if (is_blank(line[stop])) return refuse(error, 400, "blank-before-colon", "a blank before the colon of a field");
   return refuse(error, 400, "bad-field-name", "a byte in a field name that may not be there");
+}
+
+std::string_view trim_blanks(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 }  // namespace
 
-bool parse_field(const char*& at, const char* end, Header& out, bool& has_underscore, ParseError& error) {
-  const char* const name = at;
-  const char* p = name;
-  uint8_t all = 0;
-  while (class_of(*p) & in_token) all |= class_of(*p++);
-  if (*p != ':' || p == name) return refuse_name(name, p, error);
-  out.name = {name, static_cast<size_t>(p - name)};
-  ++p;
-  while (is_blank(*p)) ++p;
-  const char* stop = core::find_control(p, end);
-  if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n') {
-    return refuse(error, 400, "control-byte", "a control byte in the value of a field");
+bool parse_field(std::string_view line, Header& out, bool& has_underscore, ParseError& error) {
+  has_underscore = false;
+  const size_t colon = std::min(line.find(':'), line.size());
+  out.name = line.substr(0, colon);
+  out.id = header_id(out.name);
+  if (out.id == HeaderId::other) {  // a known name is well-formed
+    uint8_t all = 0;
+    size_t n = 0;
+    while (n < colon && (class_of(line[n]) & in_token)) all |= class_of(line[n++]);
+    if (n != colon || n == 0) return refuse_name(line, n, error);
+    has_underscore = (all & is_underscore) != 0;
   }
-  at = stop + 2;
-  while (stop != p && is_blank(stop[-1])) --stop;
-  out.value = {p, static_cast<size_t>(stop - p)};
+  if (colon == line.size()) return refuse_name(line, colon, error);
+  out.value = trim_blanks(line.substr(colon + 1));
   out.removed = false;
-  has_underscore = (all & is_underscore) != 0;
   return true;
 }
 
@@ -158,16 +164,16 @@ struct Facts {
 };
 
 void note_option(std::string_view option, Facts& facts) {
-  if (option.size() == 10 && core::iequals(option, "keep-alive")) facts.keep_alive = true;
-  if (option.size() == 5 && core::iequals(option, "close")) facts.close = true;
-  if (option.size() == 7 && core::iequals(option, "upgrade")) facts.upgrade_option = true;
+  if (option == "keep-alive" || core::iequals(option, "keep-alive")) facts.keep_alive = true;
+  else if (core::iequals(option, "close")) facts.close = true;
+  else if (core::iequals(option, "upgrade")) facts.upgrade_option = true;
 }
 
 // RFC 9110 7.6.1: a list of options.
 void note_connection(std::string_view value, Facts& facts) {
   while (true) {
     const size_t comma = value.find(',');
-    note_option(core::trim(value.substr(0, comma)), facts);
+    note_option(trim_blanks(value.substr(0, comma)), facts);
     if (comma == std::string_view::npos) return;
     value.remove_prefix(comma + 1);
   }
@@ -197,20 +203,25 @@ void note(const Header& field, Facts& facts) {
   }
 }
 
+bool is_line_end(const char* at, const char* end) { return end - at >= 2 && at[0] == '\r' && at[1] == '\n'; }
+
 // All field lines up to the empty one. dropped: where to count names with underscores that are left out; null: none are.
 bool parse_fields(const char* at, const char* end, const Limits& limits, Headers& headers, uint32_t* dropped, Facts& facts,
                   ParseError& error) {
   size_t lines = 0;
   Header field{};
+  core::Controls controls(at, end);
   while (*at != '\r') {
+    const char* const stop = controls.next(at);
+    if (!is_line_end(stop, end)) return refuse(error, 400, "control-byte", "a control byte in a field line");
     bool has_underscore = false;
-    if (!parse_field(at, end, field, has_underscore, error)) return false;
+    if (!parse_field({at, static_cast<size_t>(stop - at)}, field, has_underscore, error)) return false;
+    at = stop + 2;
     if (++lines > limits.headers) return refuse(error, 431, "too-many-fields", "too many fields");
     if (has_underscore && dropped != nullptr) {
       ++*dropped;
       continue;
     }
-    field.id = header_id(field.name);
     headers.add(field.id, field.name, field.value);
     note(field, facts);
   }
@@ -261,6 +272,11 @@ bool is_delimited(std::string_view head) { return head.size() >= 4 && head.subst
 // "HTTP/1.1" CRLF; moves `at` behind it (RFC 9112 2.3).
 bool parse_version(const char*& at, const char* end, int& minor_version, ParseError& error) {
   const size_t left = static_cast<size_t>(end - at);
+  if (left >= 10 && std::memcmp(at, "HTTP/1.1\r\n", 10) == 0) {
+    minor_version = 1;
+    at += 10;
+    return true;
+  }
   if (left < 10 || std::memcmp(at, "HTTP/", 5) != 0 || !core::is_digit(at[5]) || at[6] != '.' || !core::is_digit(at[7]) ||
       at[8] != '\r' || at[9] != '\n' || at[5] == '0') {
     return refuse(error, 400, "bad-version", "the request line does not end with HTTP/1.x");
@@ -421,9 +437,7 @@ bool parse_status_line(const char*& at, const char* end, ResponseHead& out, Pars
   out.status = (at[9] - '0') * 100 + (at[10] - '0') * 10 + (at[11] - '0');
   const char* const reason = at[12] == ' ' ? at + 13 : at + 12;
   const char* const stop = core::find_control(reason, end);
-  if (end - stop < 2 || stop[0] != '\r' || stop[1] != '\n') {
-    return refuse(error, 502, "control-byte", "a control byte in the status line");
-  }
+  if (!is_line_end(stop, end)) return refuse(error, 502, "control-byte", "a control byte in the status line");
   out.reason = {reason, static_cast<size_t>(stop - reason)};
   at = stop + 2;
   return true;

@@ -70,9 +70,9 @@ bool parse_request(std::string_view head, core::Arena& arena, const Limits& limi
 bool parse_response(std::string_view head, core::Arena& arena, const Limits& limits, Method request_method, ResponseHead& out,
                     ParseError& error);
 
-// One field line (RFC 9112 5): fills the result and moves `at` behind its CRLF. Requires: [at, end) ends with CRLF.
+// One field line without its CRLF (RFC 9112 5). Requires: the line is not empty and has no control byte but HTAB.
 // has_underscore: the name could be mistaken for another one where '-' becomes '_'.
-bool parse_field(const char*& at, const char* end, Header& out, bool& has_underscore, ParseError& error);
+bool parse_field(std::string_view line, Header& out, bool& has_underscore, ParseError& error);
 
 // RFC 9110 5.6.2: letters, digits and !#$%&'*+-.^_`|~
 bool is_token_char(char c);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The room is measured first, generously; then everything is copied once.
+// The room is measured first, generously; then everything is copied once. Control bytes are looked for in the finished
+// text: it has those of its line ends and no others, or it is written a second time with care.
 #include "http/h1_writer.h"
 
 #include <cstring>
@@ -21,13 +22,8 @@ class HeadWriter {
   void put(std::string_view text) {
     if (text.empty()) return;
     std::memcpy(out_, text.data(), text.size());
+    if (careful_) blank_controls(out_, out_ + text.size());
     out_ += text.size();
-  }
-  // Text that could have come from anywhere: no control byte gets out.
-  void put_safe(std::string_view text) {
-    char* at = out_;
-    put(text);
-    while ((at = const_cast<char*>(core::find_control(at, out_))) != out_) *at++ = ' ';
   }
   void put_number(uint64_t number) {
     char digits[20];
@@ -39,29 +35,82 @@ class HeadWriter {
     put({digits + n, sizeof digits - n});
   }
   void put_field(std::string_view name, std::string_view value) {
-    put(name);
+    put_short(name);
     put(": ");
-    put_safe(value);
-    put("\r\n");
+    put_short(value);
+    end_line();
+  }
+  // Ends a line and remembers where.
+  void end_line() {
+    std::memcpy(out_, "\r\n", 2);
+    out_ += 2;
+    ++lines_;
   }
   void put_length(uint64_t length) {
     put("Content-Length: ");
     put_number(length);
-    put("\r\n");
+    end_line();
+  }
+  void put_line(std::string_view line) {
+    put(line);
+    end_line();
   }
   void put_framing(Body body) {
     if (body.framing == Framing::length) put_length(body.length);
-    if (body.framing == Framing::chunked) put("Transfer-Encoding: chunked\r\n");
+    if (body.framing == Framing::chunked) put_line("Transfer-Encoding: chunked");
   }
-  std::string_view finish() {
-    put("\r\n");
-    return {begin_, static_cast<size_t>(out_ - begin_)};
+  // Ends the head. False: a control byte came with some text.
+  bool finish() {
+    end_line();
+    return core::count_controls(begin_, out_) == 2 * lines_;
   }
+  // Begins anew; control bytes are written as blanks from now on.
+  void restart_with_care() {
+    out_ = begin_;
+    lines_ = 0;
+    careful_ = true;
+  }
+  std::string_view text() const { return {begin_, static_cast<size_t>(out_ - begin_)}; }
 
  private:
+  // Most names and values are between 8 and 32 bytes: two overlapping copies beat a call.
+  void put_short(std::string_view text) {
+    const size_t n = text.size();
+    if (careful_ || n < 8 || n > 32) {
+      put(text);
+    } else if (n >= 16) {
+      std::memcpy(out_, text.data(), 16);
+      std::memcpy(out_ + n - 16, text.data() + n - 16, 16);
+      out_ += n;
+    } else {
+      std::memcpy(out_, text.data(), 8);
+      std::memcpy(out_ + n - 8, text.data() + n - 8, 8);
+      out_ += n;
+    }
+  }
+  static void blank_controls(char* at, char* end) {
+    for (; at != end; ++at) {
+      if (core::is_control(*at)) *at = ' ';
+    }
+  }
+
   char* begin_;
   char* out_;
+  size_t lines_ = 0;
+  bool careful_ = false;
 };
+
+template <class Write>
+std::string_view write_head(core::Arena& arena, size_t room, Write write) {
+  HeadWriter out(arena, room);
+  write(out);
+  if (!out.finish()) {
+    out.restart_with_care();
+    write(out);
+    out.finish();
+  }
+  return out.text();
+}
 
 size_t size_of(const Headers& headers) {
   size_t n = 0;
@@ -89,7 +138,7 @@ void put_response_framing(HeadWriter& out, int status, Body body, const HeadOpti
   if (options.bodiless || body.framing != Framing::none) {
     out.put_framing(body);
   } else {
-    out.put("Content-Length: 0\r\n");
+    out.put_length(0);
   }
 }
 
@@ -97,35 +146,36 @@ void put_response_framing(HeadWriter& out, int status, Body body, const HeadOpti
 
 std::string_view write_request_head(core::Arena& arena, std::string_view method, std::string_view target, const Headers& headers,
                                     Body body, bool keep_alive) {
-  HeadWriter out(arena, method.size() + target.size() + size_of(headers) + room_for_framing);
-  out.put(method);
-  out.put(" ");
-  out.put_safe(target);
-  out.put(" HTTP/1.1\r\n");
-  put_fields(out, headers, false);
   const bool upgrade = headers.find(HeaderId::upgrade) != nullptr;
-  out.put_framing(body);
-  if (body.framing == Framing::none && !upgrade && defines_content(method)) out.put_length(0);
-  if (upgrade) out.put("Connection: Upgrade\r\n");
-  else if (!keep_alive) out.put("Connection: close\r\n");
-  return out.finish();
+  const size_t room = method.size() + target.size() + size_of(headers) + room_for_framing;
+  return write_head(arena, room, [&](HeadWriter& out) {
+    out.put(method);
+    out.put(" ");
+    out.put(target);
+    out.put_line(" HTTP/1.1");
+    put_fields(out, headers, false);
+    out.put_framing(body);
+    if (body.framing == Framing::none && !upgrade && defines_content(method)) out.put_length(0);
+    if (upgrade) out.put_line("Connection: Upgrade");
+    else if (!keep_alive) out.put_line("Connection: close");
+  });
 }
 
 std::string_view write_response_head(core::Arena& arena, int minor_version, int status, std::string_view reason,
                                      const Headers& headers, Body body, const HeadOptions& options) {
-  HeadWriter out(arena, reason.size() + size_of(headers) + room_for_framing);
-  out.put(minor_version == 0 ? "HTTP/1.0 " : "HTTP/1.1 ");
-  out.put_number(static_cast<uint64_t>(status));
-  out.put(" ");
-  out.put_safe(reason);
-  out.put("\r\n");
-  put_fields(out, headers, options.bodiless && body.framing == Framing::none && status != 204);
-  put_response_framing(out, status, body, options);
-  if (options.upgrade) out.put("Connection: Upgrade\r\n");
-  else if (options.informational) return out.finish();
-  else if (!options.keep_alive) out.put("Connection: close\r\n");
-  else if (options.http10) out.put("Connection: keep-alive\r\n");
-  return out.finish();
+  const bool keep_length = options.bodiless && body.framing == Framing::none && status != 204;
+  return write_head(arena, reason.size() + size_of(headers) + room_for_framing, [&](HeadWriter& out) {
+    out.put(minor_version == 0 ? "HTTP/1.0 " : "HTTP/1.1 ");
+    out.put_number(static_cast<uint64_t>(status));
+    out.put(" ");
+    out.put_line(reason);
+    put_fields(out, headers, keep_length);
+    put_response_framing(out, status, body, options);
+    if (options.upgrade) out.put_line("Connection: Upgrade");
+    else if (options.informational) return;
+    else if (!options.keep_alive) out.put_line("Connection: close");
+    else if (options.http10) out.put_line("Connection: keep-alive");
+  });
 }
 
 size_t write_chunk_head(char* out, size_t n) {

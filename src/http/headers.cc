@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Finding the number of a name: four of its letters and its length are hashed into a table without collisions, whose
+// Finding the number of a name: its first and last four letters and its length are hashed into a table without collisions, whose
 // multiplier the compiler searches; one comparison then decides.
 #include "http/headers.h"
 
@@ -30,12 +30,18 @@ static_assert(std::size(names) <= 64, "the set of present names is one word");
 
 constexpr unsigned hash_bits = 10;
 
-constexpr uint64_t letter(std::string_view name, size_t at) { return static_cast<unsigned char>(core::lower(name[at])); }
+// Four letters as one number; setting a bit is cheaper than lower case and does as well.
+constexpr uint64_t letters(const char* at) {
+  const auto byte = [at](int i) { return static_cast<uint32_t>(static_cast<unsigned char>(at[i])); };
+  return (byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24) | 0x20202020U;  // one load
+}
 
-// Requires: name is not empty.
+// Requires: name has at least two letters.
 constexpr size_t slot_of(std::string_view name, uint64_t multiplier) {
   const size_t n = name.size();
-  const uint64_t key = letter(name, 0) | letter(name, n / 2) << 8 | letter(name, n - 1) << 16 | letter(name, n * 3 / 4) << 24 | uint64_t{n} << 32;
+  uint64_t key = n;
+  if (n >= 4) key += letters(name.data()) | letters(name.data() + n - 4) << 32;
+  else key += static_cast<uint64_t>((name[0] | 0x20) << 8 | (name[1] | 0x20));
   return static_cast<size_t>((key * multiplier) >> (64 - hash_bits));
 }
 
@@ -63,15 +69,41 @@ constexpr Table make_table() {
 
 constexpr Table table = make_table();
 
+template <class Word>
+Word load(const char* at) {
+  Word word;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+// Whether the words are the same but for the case of letters. `known` holds letters, digits and '-': of these only
+// letters have bit 0x40, and bit 0x20 is what tells their case.
+template <class Word>
+bool same_word(const char* known, const char* text) {
+  constexpr Word case_bits = static_cast<Word>(0x2020202020202020);
+  const Word k = load<Word>(known);
+  return ((k ^ load<Word>(text)) & ~(k >> 1 & case_bits)) == 0;
+}
+
+// The same for names of one length; words may overlap.
+bool same_name(const char* known, const char* text, size_t n) {
+  if (n < 4) return core::iequals({known, n}, {text, n});
+  if (n < 8) return same_word<uint32_t>(known, text) && same_word<uint32_t>(known + n - 4, text + n - 4);
+  size_t at = 0;
+  for (; n - at > 8; at += 8) {
+    if (!same_word<uint64_t>(known + at, text + at)) return false;
+  }
+  return same_word<uint64_t>(known + n - 8, text + n - 8);
+}
+
 }  // namespace
 
 HeaderId header_id(std::string_view name) {
-  if (name.empty()) return HeaderId::other;
+  if (name.size() < 2) return HeaderId::other;
   const uint8_t id = table.ids[slot_of(name, table.multiplier)];
   const std::string_view known = names[id];
-  if (known.size() != name.size()) return HeaderId::other;
-  if (std::memcmp(known.data(), name.data(), name.size()) != 0 && !core::iequals(known, name)) return HeaderId::other;
-  return static_cast<HeaderId>(id);
+  const bool same = known.size() == name.size() && same_name(known.data(), name.data(), name.size());
+  return same ? static_cast<HeaderId>(id) : HeaderId::other;
 }
 
 std::string_view header_name(HeaderId id) { return names[static_cast<size_t>(id)]; }

@@ -253,13 +253,15 @@ bool is_port(std::string_view port) {
   return number <= 65535;
 }
 
-bool is_name(std::string_view host) {
-  if (host.empty() || host.size() > 255) return false;
-  for (const char c : host) {
-    if (!core::is_alpha(c) && !core::is_digit(c) && c != '-' && c != '.' && c != '_' && c != '~') return false;
-  }
-  return true;
+constexpr std::array<bool, 256> make_name_bytes() {
+  std::array<bool, 256> bytes{};
+  for (unsigned c = 0; c < 128; ++c) bytes[c] = core::is_alpha(static_cast<char>(c)) || core::is_digit(static_cast<char>(c));
+  for (const char c : std::string_view("-._~")) bytes[static_cast<uint8_t>(c)] = true;
+  return bytes;
 }
+
+constexpr std::array<bool, 256> name_bytes = make_name_bytes();
+constexpr size_t max_name = 255;
 
 bool is_ipv6(std::string_view address) {
   char text[INET6_ADDRSTRLEN];
@@ -280,9 +282,10 @@ bool validate_authority(std::string_view authority) {
     if (close == std::string_view::npos || !is_ipv6(authority.substr(1, close - 1))) return false;
     rest = authority.substr(close + 1);
   } else {
-    const size_t colon = std::min(authority.find(':'), authority.size());
-    if (!is_name(authority.substr(0, colon))) return false;
-    rest = authority.substr(colon);
+    size_t n = 0;
+    while (n < authority.size() && name_bytes[static_cast<uint8_t>(authority[n])]) ++n;
+    if (n == 0 || n > max_name) return false;
+    rest = authority.substr(n);
   }
   return rest.empty() || (rest.front() == ':' && is_port(rest.substr(1)));
 }

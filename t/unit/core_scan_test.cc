@@ -34,6 +34,31 @@ void finds_the_first_in_every_place() {
   }
 }
 
+void walks_from_one_to_the_next() {
+  std::mt19937_64 random(goma::test::seed());
+  for (int round = 0; round < 5000; ++round) {
+    const size_t n = random() % 80;
+    const auto text = std::make_unique<char[]>(n);
+    for (size_t i = 0; i < n; ++i) text[i] = random() % 8 == 0 ? '\r' : 'x';
+    const char* const end = text.get() + n;
+    goma::core::Controls controls(text.get(), end);
+    size_t count = 0;
+    const char* at = text.get();
+    while (true) {
+      const char* const want = find_control_plain(at, end);
+      at = controls.next(at);
+      CHECK(at == want);
+      if (at == end) break;
+      ++count;
+      at += 1 + random() % 2 * static_cast<size_t>(end - at > 1);
+    }
+    size_t all = 0;
+    for (size_t i = 0; i < n; ++i) all += text[i] == '\r' ? 1 : 0;
+    CHECK_EQ(goma::core::count_controls(text.get(), end), all);
+    CHECK(count <= all);
+  }
+}
+
 void agrees_with_the_plain_version() {
   std::mt19937_64 random(goma::test::seed());
   std::string text(200, ' ');
@@ -47,4 +72,4 @@ void agrees_with_the_plain_version() {
 
 }  // namespace
 
-GOMA_TESTS(knows_what_a_control_byte_is, finds_the_first_in_every_place, agrees_with_the_plain_version)
+GOMA_TESTS(knows_what_a_control_byte_is, finds_the_first_in_every_place, walks_from_one_to_the_next, agrees_with_the_plain_version)
