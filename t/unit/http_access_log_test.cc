@@ -7,9 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/loop.h"
+#include "gateway_fixture.h"
 #include "http/log_line.h"
-#include "check.h"
 
 namespace {
 
@@ -292,10 +291,61 @@ void the_format_follows_the_configuration() {
   CHECK(goma::http::access_log_settings(config).format == Format::combined);
 }
 
+class Answers final : public goma::http::Middleware {
+ public:
+  goma::http::Verdict on_request(Exchange& x) const override {
+    x.add_log_field("added", x.query());
+    return x.reply_with(200, "text/plain", "0123456789");
+  }
+};
+constexpr std::string_view answers_types[] = {"answers"};
+const goma::http::ModuleInfo answers_module = {
+    .name = "answers", .types = answers_types, .doc = "", .fields = {}, .make = [](goma::http::BuildContext&) -> std::unique_ptr<goma::http::Middleware> {
+      return std::make_unique<Answers>();
+    }};
+
+// Served, unmatched, not understood, left by the client: the real exchange, one line each.
+void every_exchange_makes_one_line() {
+  Log log(Format::json);
+  goma::test::Gateway gateway(R"(version: 2
+gateway:
+  routes:
+    - {name: shop, path: /shop, target: "http://127.0.0.1:1", middlewares: [a]}
+    - {name: dead, path: /dead, target: "http://127.0.0.1:1"}
+middlewares:
+  - {name: a, type: answers}
+)", {&answers_module});
+  CHECK(gateway.built());
+  gateway.runtime.access_log = &log.log;
+  uint64_t asked = 0;
+  const auto line_of = [&](std::string_view request) {
+    CHECK(gateway.ask(request).status != 0);
+    ++asked;
+    CHECK(gateway.run_until([&] { return log.log.lines() >= asked; }));
+    log.out.clear();
+    log.log.flush();
+    CHECK_EQ(std::count(log.out.begin(), log.out.end(), '\n'), 1);
+    return log.out;
+  };
+  const auto holds = [](const std::string& line, std::string_view text) { return line.find(text) != std::string::npos; };
+  std::string line = line_of("GET /shop/a%20b?x=1 HTTP/1.1\r\nHost: a.test\r\nX-Request-ID: id-1\r\nUser-Agent: ua\r\nReferer: r\r\n\r\n");
+  CHECK(holds(line, "\"request_id\":\"id-1\",\"method\":\"GET\",\"url\":\"/shop/a b\",\"http_version\":\"HTTP/1.1\",\"host\":\"a.test\""));
+  CHECK(holds(line, "\"referer\":\"r\",\"status\":200,"));
+  CHECK(holds(line, "\"route\":\"shop\",\"user_agent\":\"ua\",\"added\":\"x=1\","));
+  CHECK(holds(line, "\"bytes_out\":10,\"end\":\"complete\"}"));
+  line = line_of("GET /nothing HTTP/1.0\r\n\r\n");
+  CHECK(holds(line, "\"http_version\":\"HTTP/1.0\",\"host\":\"\"") && holds(line, "\"status\":404,") && holds(line, "\"end\":\"no-route\"}"));
+  line = line_of("GET /dead HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(holds(line, "\"status\":502,") && holds(line, "\"upstream_addr\":\"http://127.0.0.1:1\",\"upstream_status\":0,") &&
+        holds(line, "\"end\":\"backend-connect\"}"));
+  line = line_of("BAD\r\n\r\n");
+  CHECK(holds(line, "\"status\":400,") && holds(line, "\"end\":\"bad-request\"}"));
+}
+
 }  // namespace
 
 GOMA_TESTS(json_texts_stay_inside_their_quotes, slog_values_are_quoted_when_they_must_be, combined_texts_stay_inside_their_quotes,
            durations_are_written_as_goma_does, a_line_never_outgrows_its_room, random_texts_are_harmless, text_lines_have_gomas_keys_in_gomas_order,
            json_lines_are_one_object, combined_lines_are_apaches, the_time_has_milliseconds_and_a_zone, a_hostile_request_makes_one_line,
            lines_leave_together, a_second_is_the_longest_wait, nothing_below_the_lowest_status_is_logged, auto_follows_a_chosen_level,
-           the_format_follows_the_configuration)
+           the_format_follows_the_configuration, every_exchange_makes_one_line)
