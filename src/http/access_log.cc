@@ -217,7 +217,9 @@ void AccessLog::write(const AccessEntry& entry) {
     line.raw(zone_);
     line.raw(is_json ? "\",\"level\":\"" : " level=");
     line.raw(level_of(entry.status));
-    line.raw(is_json ? "\",\"msg\":\"Proxied request\"" : " msg=\"Proxied request\"");
+    line.raw(is_json ? "\",\"msg\":\"" : " msg=\"");
+    line.raw(entry.route.empty() ? "Unrouted request" : "Proxied request");
+    line.raw('"');
     is_json ? write_fields<true>(line, entry) : write_fields<false>(line, entry);
     if (is_json) line.raw('}');
   }

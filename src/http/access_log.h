@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The access log: one line per exchange, whatever became of it, written when it is over. Goma's keys in Goma's order,
-// then the fields that accessLog middlewares added, then goma's own; as slog text, as JSON, or as "combined".
+// then the fields that accessLog middlewares added, then goma's own; as slog text, as JSON, or as "combined". The
+// message is Goma's "Proxied request"; requests that no route served, which Goma does not log, have another one.
 //
 // The one idea: a line is formatted once into the worker's buffer and leaves with many others, when the buffer is
 // full or a second has passed. Nothing here waits, allocates or calls the system per line.

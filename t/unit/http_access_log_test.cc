@@ -334,6 +334,7 @@ middlewares:
   CHECK(holds(line, "\"route\":\"shop\",\"user_agent\":\"ua\",\"added\":\"x=1\","));
   CHECK(holds(line, "\"bytes_out\":10,\"end\":\"complete\"}"));
   line = line_of("GET /nothing HTTP/1.0\r\n\r\n");
+  CHECK(holds(line, "\"msg\":\"Unrouted request\""));
   CHECK(holds(line, "\"http_version\":\"HTTP/1.0\",\"host\":\"\"") && holds(line, "\"status\":404,") && holds(line, "\"end\":\"no-route\"}"));
   line = line_of("GET /dead HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK(holds(line, "\"status\":502,") && holds(line, "\"upstream_addr\":\"http://127.0.0.1:1\",\"upstream_status\":0,") &&
