@@ -95,7 +95,7 @@ $(foreach name,$(HAVE),#define GOMA_HAVE_$(name) 1
 endef
 export CONFIG_H
 
-# What only the inventory and the programs need to know: adding a module compiles three files, not a hundred.
+# What only the inventory and main need to know: adding a module compiles two files again, not a hundred.
 define INVENTORY_H
 #define GOMA_CONFIGURE_ARGUMENTS "$(strip $(CONFIGURE_ARGUMENTS))"
 #define GOMA_ADDED_MODULES(X)$(foreach name,$(ADDED_MODULES), X($(name)))
@@ -109,7 +109,7 @@ $(B)/config.h: always
 $(B)/inventory.h: always
 	@$(call write_changed,INVENTORY_H)
 
-INVENTORY_USERS := $(MAIN) $(CONTROL) $(B)/src/modules/modules.o
+INVENTORY_USERS := $(B)/src/main.o $(B)/src/modules/modules.o
 $(INVENTORY_USERS): private DEFINITIONS := -include $(B)/inventory.h
 $(INVENTORY_USERS): $(B)/inventory.h
 
