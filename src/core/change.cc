@@ -5,11 +5,8 @@
 // change.
 #include "core/change.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <ctime>
 
 #include "core/log.h"
@@ -45,7 +42,7 @@ void Change::loaded(Loaded result) {
   next_->bundle = std::move(result.bundle);
   next_->plan = std::move(result.plan);
   if (Result<void> bound = bind_new(); !bound) return refuse(1, bound.error().text);
-  if (Result<void> log_file = prepare_log(); !log_file) return refuse(1, log_file.error().text);
+  if (Result<void> log_file = make_log(next_->plan, settings_); !log_file) return refuse(1, log_file.error().text);
   prepare_all();
 }
 
@@ -56,20 +53,6 @@ Result<void> Change::bind_new() {
     Result<void> opened = listeners_.open(address, 1, settings_.prefix, friends_);
     if (!opened) return opened;
   }
-  return {};
-}
-
-// The log file must exist and belong to the workers' user before they open it.
-Result<void> Change::prepare_log() {
-  const std::string file = log_path(next_->plan, settings_.prefix);
-  if (file.empty()) return {};
-  const int fd = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-  if (fd < 0) return Error::from_errno(Code::refused, fmt::format("cannot write the log {}", file), errno);
-  if (::geteuid() == 0 && !settings_.identity.user.empty() && !file.starts_with("/dev/") &&
-      ::fchown(fd, settings_.identity.uid, settings_.identity.gid) != 0) {
-    log::warn("cannot give the log to the workers' user", {{"file", file}});
-  }
-  ::close(fd);
   return {};
 }
 

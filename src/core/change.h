@@ -61,7 +61,6 @@ class Change {
  private:
   void loaded(Loaded loaded);
   Result<void> bind_new();
-  Result<void> prepare_log();
   void prepare_all();
   void check_ready();
   void commit();

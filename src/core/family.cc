@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Children come and go; slots stay. A child that dies unasked is started again at once; one that does not live
-// for a second, twice in a row, is started slower each time (100 ms, doubling to 10 s).
+// Children come and go; slots stay. A child that dies unasked is started again at once, ten times; after that
+// slower each time (100 ms, doubling to 10 s). Every second of life earns one restart back.
 #include "core/family.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,8 @@ namespace goma::core {
 
 namespace {
 
-constexpr int64_t short_life_ms = 1'000;
+constexpr int64_t allowance_ms = 1'000;  // one restart at once is earned in this time
+constexpr int64_t max_allowance = 10;
 constexpr int64_t first_backoff_ms = 100;
 constexpr int64_t last_backoff_ms = 10'000;
 
@@ -70,7 +71,7 @@ void Family::start(Child& child) {
   Result<std::pair<int, int>> line = Channel::pair();
   if (!line) {
     log::error("cannot start a process", {{"child", child.name()}, {"error", line.error().text}});
-    child.short_lives_ = std::max(child.short_lives_ + 1, 2);
+    child.spent_ = std::max<int64_t>(child.spent_, max_allowance) + 1;
     return schedule(child);
   }
   const int theirs = line->second;
@@ -80,7 +81,7 @@ void Family::start(Child& child) {
   if (pid < 0) {
     ::close(line->first);
     log::error("cannot start a process", {{"child", child.name()}, {"error", std::strerror(number)}});
-    child.short_lives_ = std::max(child.short_lives_ + 1, 2);
+    child.spent_ = std::max<int64_t>(child.spent_, max_allowance) + 1;
     return schedule(child);
   }
   child.pid = pid;
@@ -236,7 +237,8 @@ bool Family::reaped(pid_t pid, int status) {
   child->channel_.close();
   child->pid = -1;
   child->state = Child::State::down;
-  child->short_lives_ = loop_.now_ms() - child->started_ms < short_life_ms ? child->short_lives_ + 1 : 0;
+  const int64_t earned = (loop_.now_ms() - child->started_ms) / allowance_ms;
+  child->spent_ = std::max<int64_t>(child->spent_ - earned, 0) + 1;
   listener_.on_gone(*child);
   if (!closing_) {
     ++child->restarts;
@@ -254,9 +256,9 @@ void Family::tell_death(const Child& child, int status) {
 }
 
 void Family::schedule(Child& child) {
-  if (child.short_lives_ < 2) return start(child);
+  if (child.spent_ <= max_allowance) return start(child);
   child.respawn_.bind<&Child::on_respawn>(loop_, &child);
-  child.respawn_.start(std::min(first_backoff_ms << std::min(child.short_lives_ - 2, 10), last_backoff_ms));
+  child.respawn_.start(std::min(first_backoff_ms << std::min<int64_t>(child.spent_ - max_allowance - 1, 10), last_backoff_ms));
 }
 
 void Family::each(const std::function<void(Child&)>& visit) const {

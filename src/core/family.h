@@ -92,7 +92,7 @@ class Child {
   Family& family_;
   Channel channel_;
   Timer respawn_;
-  int short_lives_ = 0;  // in a row
+  int64_t spent_ = 0;  // restarts not yet earned back
 };
 
 class Family {

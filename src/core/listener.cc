@@ -193,12 +193,6 @@ void Listeners::keep_only(const std::vector<Plan::Address>& addresses) {
   }
 }
 
-void Listeners::remove_paths() {
-  for (const auto& [text, group] : groups_) {
-    if (!group.path.empty()) ::unlink(group.path.c_str());
-  }
-}
-
 std::vector<Listening> Listeners::lent_to(int slot, int workers, const std::vector<Plan::Address>& addresses) const {
   std::vector<Listening> lent;
   for (const Plan::Address& address : addresses) {

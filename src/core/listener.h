@@ -43,8 +43,6 @@ class Listeners {
   void adopt(const std::string& text, int fd);
   // Closes every group whose text is not listed; unix paths are removed.
   void keep_only(const std::vector<Plan::Address>& addresses);
-  // Removes the unix paths; for the end of the last master.
-  void remove_paths();
 
   const std::map<std::string, Group>& groups() const { return groups_; }
   // The sockets that worker `slot` of `workers` serves, for these addresses. The descriptors stay ours.

@@ -124,8 +124,9 @@ void Master::say(const std::string& text) const {
   if (text.empty() || ::write(terminal_, text.data(), text.size()) < 0) return;
 }
 
-// Lets go whoever waits for the start of a daemon.
+// Lets go whoever waits for the start of a daemon, and the terminal it was started from.
 void Master::tell_starter(bool ready) {
+  if (terminal_ > STDERR_FILENO) ::close(std::exchange(terminal_, STDERR_FILENO));
   if (ready_line_ < 0) return;
   if (ready && ::write(ready_line_, "r", 1) < 0) log::debug("nobody waits for the start");
   ::close(ready_line_);
@@ -248,6 +249,10 @@ void Master::reap() {
 }
 
 void Master::reopen_logs() {
+  if (change_->current() != nullptr) {
+    Result<void> made = make_log(change_->current()->plan, settings_);
+    if (!made) log::error(made.error().text);
+  }
   log::reopen();
   family_->reopen_logs();
   log::info("logs reopened");
@@ -375,7 +380,10 @@ void Master::stop(int64_t grace_ms) {
     notify::stopping();
     log::info("stopping", {{"grace_ms", grace_ms}});
   }
-  if (state_ != State::succeeded) state_ = State::stopping;
+  if (state_ != State::succeeded) {
+    state_ = State::stopping;
+    listeners_.keep_only({});  // nobody new is let in once the workers have left their queues
+  }
   fast_ = fast_ || grace_ms == fast_ms;
   family_->drain_all(grace_ms);
   if (grace_ms == fast_ms) overdue_.start(fast_ms + slack_ms);
@@ -388,7 +396,6 @@ void Master::check_stopped() {
   if ((state_ != State::stopping && state_ != State::succeeded) || family_->alive() > 0) return;
   if (state_ == State::stopping) {
     control_.remove();
-    listeners_.remove_paths();
     if (!inherited_) {
       ::unlink(settings_.state_file.c_str());
       pid_file_.remove();

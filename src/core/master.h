@@ -108,7 +108,7 @@ class Master final : public FamilyListener {
 
   Settings& settings_;
   Service& service_;
-  const int terminal_;
+  int terminal_;
   int ready_line_;
   State state_ = State::starting;
   int exit_code_ = 0;

@@ -4,11 +4,13 @@
 #include "core/rotate.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <ctime>
 #include <vector>
@@ -71,6 +73,19 @@ void prune(const Name& name, int keep, int max_age_days) {
 std::string log_path(const Plan& plan, const std::string& prefix) {
   if (plan.log_file.empty() || plan.log_file.starts_with('/') || prefix.empty()) return plan.log_file;
   return prefix + "/" + plan.log_file;
+}
+
+Result<void> make_log(const Plan& plan, const Settings& settings) {
+  const std::string path = log_path(plan, settings.prefix);
+  if (path.empty()) return {};
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+  if (fd < 0) return Error::from_errno(Code::refused, fmt::format("cannot write the log {}", path), errno);
+  const bool ours = ::geteuid() != 0 || settings.identity.user.empty() || path.starts_with("/dev/");
+  const bool given = ours || ::fchown(fd, settings.identity.uid, settings.identity.gid) == 0;
+  const int number = errno;
+  ::close(fd);
+  if (given) return {};
+  return Error::from_errno(Code::refused, fmt::format("cannot give the log {} to user \"{}\"", path, settings.identity.user), number);
 }
 
 bool log_is_full(const Plan& plan, const std::string& prefix) {

@@ -64,14 +64,15 @@ std::string child_json(const Child& child) {
                      child.pid > 0 ? child.pid : 0, child.generation, word(child.state), child.restarts);
 }
 
-// The workers in their slots, then who leaves.
 template <class Visit>
-void each_worker(const Family& family, Visit visit) {
-  for (const auto& child : family.workers()) visit(*child);
+void each_leaving(const Family& family, Visit visit) {
   family.each([&](Child& child) {
-    if (child.state == Child::State::leaving && !child.is_manager()) visit(child);
+    if (child.state == Child::State::leaving) visit(child);
   });
 }
+
+// Appends one element to the inside of a JSON array.
+void append_element(std::string& list, const std::string& element) { list.append(list.empty() ? "" : ",").append(element); }
 
 std::string routes_text(const ChangeOutcome& o, const Generation& g) {
   std::string text = fmt::format("{} route{}", g.plan.routes, plural(g.plan.routes));
@@ -106,29 +107,31 @@ std::string workers_text(const Family& family) {
     text += fmt::format("{:<10} pid {:<8} {:<9} generation {:<4} {} restart{}\n", child.name(), child.pid > 0 ? child.pid : 0,
                         word(child.state), child.generation, child.restarts, plural(child.restarts));
   };
-  each_worker(family, line);
+  for (const auto& child : family.workers()) line(*child);
   line(family.manager());
+  each_leaving(family, line);
   return text;
 }
 
 std::string workers_json(const Family& family) {
   std::string text;
-  each_worker(family, [&](const Child& child) { text.append(text.empty() ? "" : ",").append(child_json(child)); });
+  for (const auto& child : family.workers()) append_element(text, child_json(*child));
   return "[" + text + "]";
 }
 
 std::string status_json(const StatusInput& in) {
-  std::string listeners;
+  std::string listeners, leaving;
   for (const auto& [name, group] : in.listeners.groups()) {
-    listeners += fmt::format("{}{{\"text\":{},\"address\":{}}}", listeners.empty() ? "" : ",", quoted(name), quoted(group.address));
+    append_element(listeners, fmt::format("{{\"text\":{},\"address\":{}}}", quoted(name), quoted(group.address)));
   }
+  each_leaving(in.family, [&](const Child& child) { append_element(leaving, child_json(child)); });
   const Generation none;
   const Generation& g = in.current != nullptr ? *in.current : none;
   return fmt::format(
       "{{\"version\":{},\"pid\":{},\"state\":{},\"generation\":{},\"loaded_at\":\"{}\",\"uptime_seconds\":{},\"routes\":{},"
-      "\"middlewares\":{},\"workers\":{},\"manager\":{},\"listeners\":[{}],\"last_reload\":{{\"ok\":{},\"text\":{}}}}}\n",
+      "\"middlewares\":{},\"workers\":{},\"manager\":{},\"leaving\":[{}],\"listeners\":[{}],\"last_reload\":{{\"ok\":{},\"text\":{}}}}}\n",
       quoted(in.version), ::getpid(), quoted(in.state), g.number, date_text(g.loaded_s), in.uptime_s, g.plan.routes,
-      g.plan.middlewares, workers_json(in.family), child_json(in.family.manager()), listeners, in.last_ok,
+      g.plan.middlewares, workers_json(in.family), child_json(in.family.manager()), leaving, listeners, in.last_ok,
       quoted(in.last_text));
 }
 

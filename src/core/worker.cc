@@ -55,9 +55,9 @@ Worker::Worker(const Settings& settings, Service& service, Slab& slab, int chann
   context_.processes = processes_.get();
   context_.slot = slot;
   context_.prefix = settings.prefix;
-  metrics_->describe("goma_log_dropped_lines_total", Metrics::Kind::counter, "Log lines that could not be written.");
+  metrics_->describe("goma_log_lines_dropped_total", Metrics::Kind::counter, "Log lines that could not be written.");
   metrics_->describe("goma_log_failed_writes_total", Metrics::Kind::counter, "Writes to the log that failed.");
-  dropped_ = metrics_->counter("goma_log_dropped_lines_total");
+  dropped_ = metrics_->counter("goma_log_lines_dropped_total");
   failed_ = metrics_->counter("goma_log_failed_writes_total");
   quit_.open<&Worker::on_signal>(loop_, SIGQUIT, this);
   terminate_.open<&Worker::on_signal>(loop_, SIGTERM, this);
