@@ -24,20 +24,17 @@ enum : uint8_t {
   in_token = 1,       // RFC 9110 5.6.2
   is_underscore = 2,
   in_target = 4,      // visible ASCII but '#'; what a request target is made of here
-  is_question = 8,
-  is_backslash = 16,
+  in_path = 8,        // the same without '?' and the backslash
 };
 
 constexpr std::array<uint8_t, 256> make_classes() {
   std::array<uint8_t, 256> classes{};
-  for (unsigned c = 0x21; c < 0x7F; ++c) classes[c] = c == '#' ? 0 : in_target;
+  for (unsigned c = 0x21; c < 0x7F; ++c) classes[c] = c == '#' ? 0 : c == '?' || c == '\\' ? in_target : in_target | in_path;
   for (const char c : std::string_view("!#$%&'*+-.^_`|~")) classes[static_cast<uint8_t>(c)] |= in_token;
   for (unsigned c = 0; c < 128; ++c) {
     if (core::is_digit(static_cast<char>(c)) || core::is_alpha(static_cast<char>(c))) classes[c] |= in_token;
   }
   classes['_'] |= is_underscore;
-  classes['?'] |= is_question;
-  classes['\\'] |= is_backslash;
   return classes;
 }
 
@@ -58,17 +55,15 @@ bool is_token_char(char c) { return (class_of(c) & in_token) != 0; }
 
 // ---------------------------------------------------------------- where a head ends
 
+// Lines are found by their LF. Other control bytes within a complete head are the parser's to refuse; in one that is
+// still arriving they are looked for here, because nobody should wait for the rest of it.
 HeadScanner::State HeadScanner::feed(const char* begin, size_t total, const Limits& limits) {
-  const char* const end = begin + total;
-  core::Controls controls(begin + scanned_, end);
   while (true) {
-    const char* at = controls.next(begin + scanned_);
-    scanned_ = static_cast<size_t>(at - begin);
-    if (at == end) return want_more(begin, total, limits);
-    if (*at != '\r') return refuse_byte(*at);
-    if (at + 1 == end) return want_more(begin, total, limits);
-    if (at[1] != '\n') return refuse(400, "a CR without LF");
-    scanned_ += 2;
+    const char* const from = begin + scanned_;
+    const auto* lf = static_cast<const char*>(std::memchr(from, '\n', total - scanned_));
+    if (lf == nullptr) return want_more(begin, total, limits);
+    if (lf == begin || lf[-1] != '\r') return refuse_byte('\n');
+    scanned_ = static_cast<size_t>(lf - begin) + 1;
     const State state = line_complete(begin, scanned_ - 2, limits);
     if (state != State::more) return state;
   }
@@ -92,6 +87,16 @@ HeadScanner::State HeadScanner::line_complete(const char* begin, size_t at, cons
 }
 
 HeadScanner::State HeadScanner::want_more(const char* begin, size_t total, const Limits& limits) {
+  const char* const end = begin + total;
+  core::Controls controls(begin + checked_, end);
+  for (const char* at = controls.next(begin + checked_); at != end; at = controls.next(at)) {
+    if (*at != '\r') return refuse_byte(*at);
+    if (at + 1 == end) break;
+    if (at[1] != '\n') return refuse(400, "a CR without LF");
+    at += 2;
+    checked_ = static_cast<size_t>(at - begin);
+  }
+  scanned_ = total;
   if (lines_ == 0 && total - line_start_ > limits.request_line) return refuse_start_line({begin + line_start_, total - line_start_});
   if (total >= limits.head_bytes) return refuse(431, "the head is too long");
   return State::more;
@@ -131,24 +136,34 @@ std::string_view trim_blanks(std::string_view text) {
   return text;
 }
 
+// A field line [line, stop), without its CRLF. A name that is known needs no look at its letters.
+inline bool read_field(const char* line, const char* stop, Header& out, bool& has_underscore, ParseError& error) {
+  const size_t size = static_cast<size_t>(stop - line);
+  const auto* colon = static_cast<const char*>(std::memchr(line, ':', size));
+  const size_t length = colon != nullptr ? static_cast<size_t>(colon - line) : size;
+  out.name = {line, length};
+  out.id = header_id(out.name);
+  has_underscore = false;
+  if (out.id == HeaderId::other) {
+    uint8_t all = 0;
+    size_t n = 0;
+    while (n < length && (class_of(line[n]) & in_token)) all |= class_of(line[n++]);
+    if (n != length || n == 0) return refuse_name({line, size}, n, error);
+    has_underscore = (all & is_underscore) != 0;
+  }
+  if (colon == nullptr) return refuse_name({line, size}, size, error);
+  const char* value = colon + 1;
+  while (value != stop && is_blank(*value)) ++value;
+  while (stop != value && is_blank(stop[-1])) --stop;
+  out.value = {value, static_cast<size_t>(stop - value)};
+  return true;
+}
+
 }  // namespace
 
 bool parse_field(std::string_view line, Header& out, bool& has_underscore, ParseError& error) {
-  has_underscore = false;
-  const size_t colon = std::min(line.find(':'), line.size());
-  out.name = line.substr(0, colon);
-  out.id = header_id(out.name);
-  if (out.id == HeaderId::other) {  // a known name is well-formed
-    uint8_t all = 0;
-    size_t n = 0;
-    while (n < colon && (class_of(line[n]) & in_token)) all |= class_of(line[n++]);
-    if (n != colon || n == 0) return refuse_name(line, n, error);
-    has_underscore = (all & is_underscore) != 0;
-  }
-  if (colon == line.size()) return refuse_name(line, colon, error);
-  out.value = trim_blanks(line.substr(colon + 1));
   out.removed = false;
-  return true;
+  return read_field(line.data(), line.data() + line.size(), out, has_underscore, error);
 }
 
 namespace {
@@ -164,13 +179,17 @@ struct Facts {
 };
 
 void note_option(std::string_view option, Facts& facts) {
-  if (option == "keep-alive" || core::iequals(option, "keep-alive")) facts.keep_alive = true;
+  if (core::iequals(option, "keep-alive")) facts.keep_alive = true;
   else if (core::iequals(option, "close")) facts.close = true;
   else if (core::iequals(option, "upgrade")) facts.upgrade_option = true;
 }
 
 // RFC 9110 7.6.1: a list of options.
 void note_connection(std::string_view value, Facts& facts) {
+  if (value == "keep-alive") {  // nearly always
+    facts.keep_alive = true;
+    return;
+  }
   while (true) {
     const size_t comma = value.find(',');
     note_option(trim_blanks(value.substr(0, comma)), facts);
@@ -215,7 +234,7 @@ bool parse_fields(const char* at, const char* end, const Limits& limits, Headers
     const char* const stop = controls.next(at);
     if (!is_line_end(stop, end)) return refuse(error, 400, "control-byte", "a control byte in a field line");
     bool has_underscore = false;
-    if (!parse_field({at, static_cast<size_t>(stop - at)}, field, has_underscore, error)) return false;
+    if (!read_field(at, stop, field, has_underscore, error)) return false;
     at = stop + 2;
     if (++lines > limits.headers) return refuse(error, 431, "too-many-fields", "too many fields");
     if (has_underscore && dropped != nullptr) {
@@ -316,11 +335,12 @@ bool split_absolute(std::string_view target, RequestHead& out, std::string_view&
 // Path and query from what begins with '/' or '?' or is empty. A raw backslash is refused in the path only: browsers send
 // it in queries.
 bool take_path(std::string_view rest, RequestHead& out, ParseError& error) {
-  const size_t question = rest.find('?');
-  out.has_query = question != std::string_view::npos;
-  if (out.has_query) out.query = rest.substr(question + 1);
-  out.path = question == 0 || rest.empty() ? std::string_view("/") : rest.substr(0, question);
-  if (out.path.find('\\') != std::string_view::npos) return refuse(error, 400, "bad-target", "a backslash in the path");
+  size_t n = 0;
+  while (n < rest.size() && (class_of(rest[n]) & in_path)) ++n;
+  if (n < rest.size() && rest[n] == '\\') return refuse(error, 400, "bad-target", "a backslash in the path");
+  out.path = n == 0 ? std::string_view("/") : rest.substr(0, n);
+  out.has_query = n < rest.size();
+  if (out.has_query) out.query = rest.substr(n + 1);
   return true;
 }
 

@@ -28,7 +28,7 @@ class HeadScanner {
   enum class State { more, complete, bad };
 
   // `begin` is the first byte of the head, `total` how many have arrived; total never shrinks between calls, the place
-  // of the bytes may change. A byte that can be in no head is reported as soon as it is seen.
+  // of the bytes may change. While a head is incomplete, a byte that can be in no head is reported as soon as it is seen.
   State feed(const char* begin, size_t total, const Limits& limits);
   // Bytes of the head with its empty line. Requires: complete.
   size_t length() const { return length_; }
@@ -46,7 +46,8 @@ class HeadScanner {
   State line_complete(const char* begin, size_t at, const Limits& limits);
   State want_more(const char* begin, size_t total, const Limits& limits);
 
-  size_t scanned_ = 0;     // bytes known to be clean
+  size_t scanned_ = 0;     // bytes without an LF that was not looked at
+  size_t checked_ = 0;     // bytes of lines whose control bytes were looked at, while the head is incomplete
   size_t line_start_ = 0;  // of the line being read
   size_t length_ = 0;
   size_t lines_ = 0;

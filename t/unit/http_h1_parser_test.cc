@@ -317,7 +317,7 @@ void sizes() {  // A26, RFC 9112 3
 
 void a_head_may_arrive_in_any_pieces() {
   constexpr std::string_view good = "\r\nGET / HTTP/1.1\r\nHost: a\r\nB: c\r\n\r\nnext";
-  constexpr std::string_view bad = "GET / HTTP/1.1\r\nHost: a\rB: c\r\n\r\n";
+  constexpr std::string_view bad = "GET / HTTP/1.1\r\nHost: a\rB: c\r\n and so on for longer";
   for (size_t step = 1; step < 12; ++step) {
     HeadScanner scanner;
     State state = State::more;
@@ -333,6 +333,17 @@ void a_head_may_arrive_in_any_pieces() {
     state = State::more;
     for (size_t n = step; state == State::more; n += step) state = scanner.feed(bad.data(), std::min(n, bad.size()), {});
     CHECK(state == State::bad);
+    CHECK_EQ(scanner.status(), 400);
+  }
+}
+
+void bad_bytes_are_reported_before_the_head_is_complete() {
+  using namespace std::string_view_literals;
+  for (const std::string_view start : {"GET / HTTP/1.1\r\nA: b\0"sv, "GET / HTTP/1.1\r\nA\x01"sv, "GET /\x7F"sv, "GET / HTTP/1.1\rH"sv, "GET / HTTP/1.1\n"sv,
+                                       "\0"sv, "\n"sv, "\rG"sv, "A: b\rc\r\nD: e\r\n"sv}) {
+    HeadScanner scanner;
+    CHECK(scanner.feed(start.data(), start.size() - 1, {}) != State::complete);
+    CHECK(scanner.feed(start.data(), start.size(), {}) == State::bad);
     CHECK_EQ(scanner.status(), 400);
   }
 }
@@ -400,5 +411,6 @@ void bad_responses() {  // A23
 
 GOMA_TESTS(a_usual_request, targets, framing_of_requests, persistence, upgrades, expectations, old_requests_need_no_host,
            empty_lines_before_a_request, names_with_underscores_are_left_out, two_ways_to_read_a_length, line_ends, folded_lines,
-           field_names, control_bytes, hosts, request_lines, sizes, a_head_may_arrive_in_any_pieces, nothing_is_a_head_before_its_end,
+           field_names, control_bytes, hosts, request_lines, sizes, a_head_may_arrive_in_any_pieces,
+           bad_bytes_are_reported_before_the_head_is_complete, nothing_is_a_head_before_its_end,
            usual_responses, responses_without_content, bad_responses)
