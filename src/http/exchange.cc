@@ -110,6 +110,7 @@ void Exchange::begin() {
     refuse(400, "400 Bad Request", Ending::bad_request);
     return;
   }
+  received_path_ = path_.decoded;
   const Router::Match match = site_->router().find(request_.host, path_.decoded, request_.method_text);
   if (match.route == nullptr) {
     ending_ = Ending::no_route;
@@ -141,6 +142,7 @@ bool Exchange::set_path(std::string_view encoded) {
   const CanonicalPath path = canonical_path(encoded, arena_);
   if (!path.ok) return false;
   path_ = path;
+  forwarded_path_ = {};
   return true;
 }
 
@@ -171,11 +173,22 @@ void Exchange::reply_unrouted(const Router::Match& match) {
   deliver_answer();
 }
 
+// A rule that guards a path guards it as the client wrote it and as the backend will see it: either way in is shut.
+bool Exchange::applies(const Step& step) {
+  if (step.paths == nullptr) return true;
+  if (!route_->has_rewrite && path_.decoded.data() == received_path_.data()) return step.paths->matches(path_.decoded);
+  if (forwarded_path_.empty()) {
+    const std::string_view encoded = route_->has_rewrite ? rewrite_prefix(route_->path, route_->rewrite, path_, arena_) : path_.encoded;
+    forwarded_path_ = canonical_path(encoded, arena_).decoded;
+  }
+  return step.paths->matches_either(received_path_, forwarded_path_) || step.paths->matches(path_.decoded);
+}
+
 void Exchange::run_chain(size_t from) {
   const std::vector<Step>& steps = route_->steps;
   for (cursor_ = from; cursor_ < steps.size(); ++cursor_) {
     const Step& step = steps[cursor_];
-    if (step.paths != nullptr && !step.paths->matches(path_.decoded)) continue;
+    if (!applies(step)) continue;
     applied_ |= uint64_t{1} << cursor_;
     const Verdict verdict = step.middleware->on_request(*this);
     if (verdict.kind() == Verdict::Kind::next) continue;
@@ -306,7 +319,7 @@ void Exchange::run_response_steps() {
     --response_cursor_;
     const bool seen = (applied_ >> response_cursor_) & 1;
     const Step& step = route_->steps[response_cursor_];
-    if (!seen && (response_cursor_ >= route_->wraps || (step.paths != nullptr && !step.paths->matches(path_.decoded)))) continue;
+    if (!seen && (response_cursor_ >= route_->wraps || !applies(step))) continue;
     const Verdict verdict = step.middleware->on_response(*this);
     if (verdict.kind() == Verdict::Kind::suspended) return;
     if (verdict.kind() == Verdict::Kind::done) {
@@ -482,7 +495,8 @@ void Exchange::account() {
   if (runtime_.metrics != nullptr) runtime_.metrics->exchange(static_cast<size_t>(ending_));
   if (route_metrics_ != nullptr) {
     const int64_t took = runtime_.loop.now_us() - started_us_;
-    route_metrics_->record(request_.method, status, took, trace.backend.empty() ? -1 : trace.backend_us, request_bytes, response_bytes);
+    const uint64_t announced = request_.body.framing == Framing::length ? request_.body.length : 0;
+    route_metrics_->record(request_.method, status, took, trace.backend.empty() ? -1 : trace.backend_us, announced, response_bytes);
   }
   if (runtime_.access_log != nullptr && logged_) runtime_.access_log->record(*this);
 }

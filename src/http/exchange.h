@@ -189,6 +189,7 @@ class Exchange {
   void prepare();
   void reply_unrouted(const Router::Match& match);
   void prepare_answer();
+  bool applies(const Step& step);
   void run_chain(size_t from);
   void run_content();
   void deliver_answer();
@@ -210,6 +211,8 @@ class Exchange {
   Headers answer_headers_;
   Headers extra_headers_;
   CanonicalPath path_;
+  std::string_view received_path_;   // decoded, as the client sent it
+  std::string_view forwarded_path_;  // decoded, after rewrite; empty until asked for
   std::string_view query_;
   ClientInfo client_info_;
   std::string_view id_;

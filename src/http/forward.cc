@@ -94,8 +94,9 @@ void Forward::on_lease(H1Client& connection) {
     connection.flush();
     return;
   }
+  full_ = false;
   x_.resume_request();
-  if (connection_ != nullptr) connection_->flush();
+  flush_request();
 }
 
 void Forward::build_request() {
@@ -141,7 +142,7 @@ std::string_view Forward::build_target(const Backend& backend) {
 
 // ---------------------------------------------------------------- request body
 
-bool Forward::wants_request_body() const { return connection_ != nullptr; }
+bool Forward::wants_request_body() const { return connection_ != nullptr && !full_; }
 
 void Forward::request_body(std::string_view data) {
   if (connection_ == nullptr) return;  // the backend is gone; the rest is of no use
@@ -154,9 +155,17 @@ void Forward::request_end(const Headers* trailers) {
   if (connection_ != nullptr) connection_->finish_body(trailers);
 }
 
-Flow Forward::flush_request() { return connection_ != nullptr ? connection_->flush() : Flow::go; }
+Flow Forward::flush_request() {
+  if (connection_ == nullptr) return Flow::go;
+  const Flow flow = connection_->flush();
+  full_ = flow == Flow::pause;
+  return flow;
+}
 
-void Forward::on_backend_writable() { x_.resume_request(); }
+void Forward::on_backend_writable() {
+  full_ = false;
+  x_.resume_request();
+}
 
 // ---------------------------------------------------------------- response
 

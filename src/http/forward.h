@@ -65,6 +65,7 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
   int attempts_ = 0;
   bool body_taken_ = false;   // request body has left: no second attempt
   bool request_ended_ = false;
+  bool full_ = false;         // the backend takes no more for now
   bool head_seen_ = false;
 };
 

@@ -304,6 +304,10 @@ void H1Server::send_head(const ResponseHead& head) {
     end_wait();
     return;
   }
+  if (request.upgrade) {  // the backend did not switch: the connection stays what it was
+    request.upgrade = false;
+    body_ = BodyState::none;
+  }
   const bool bodiless = request.method == Method::head || head.status == 204 || head.status == 304;
   if (!bodiless && (body.framing == Framing::until_close || body.framing == Framing::chunked)) {
     body.framing = request.minor_version > 0 ? Framing::chunked : Framing::until_close;
@@ -346,7 +350,9 @@ Flow H1Server::flush() {
   }
 }
 
+// What is there still goes out, so that the client sees how far it came; the end does not.
 void H1Server::abort() {
+  sender().flush(stream_);
   response_over_ = true;
   close_after_ = true;
   eof_ = true;  // cut, do not linger
@@ -399,6 +405,7 @@ void H1Server::after_callback() {
 void H1Server::end_exchange() {
   end_wait();
   deadline_.clear();
+  count_bytes();
   const bool cut = eof_;
   const bool graceful = close_after_;
   // A client that announced its last request sends nothing more: no need to wait for its end.
@@ -419,6 +426,14 @@ void H1Server::end_exchange() {
   } else {
     next_request();
   }
+}
+
+void H1Server::count_bytes() {
+  if (runtime_.metrics == nullptr) return;
+  runtime_.metrics->received(stream_.received() - counted_in_);
+  runtime_.metrics->sent(stream_.sent() - counted_out_);
+  counted_in_ = stream_.received();
+  counted_out_ = stream_.sent();
 }
 
 void H1Server::next_request() {

@@ -95,6 +95,7 @@ class H1Server final : public ClientStream {
   void client_left(Ending ending);
   void after_callback();
   void end_exchange();
+  void count_bytes();
   bool exchange_done() const;
   void next_request();
   void linger();
@@ -120,6 +121,8 @@ class H1Server final : public ClientStream {
   uint64_t progress_mark_ = 0;
   uint64_t check_mark_ = 0;
   int64_t last_progress_ms_ = 0;
+  uint64_t counted_in_ = 0;    // bytes that are in the metrics already
+  uint64_t counted_out_ = 0;
   State state_ = State::idle;
   BodyState body_ = BodyState::none;
   bool unread_ = false;        // the kernel may hold bytes whose edge has passed

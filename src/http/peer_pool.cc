@@ -55,15 +55,16 @@ void PeerPool::acquire(Waiter& waiter, bool fresh) {
     waiter.on_lease_failed({Failure::Kind::queue_full, false, false, "too many requests wait for this backend"});
     return;
   }
-  enqueue(waiter);
+  // Who waits for a connection that is being made gets the time for that on top.
+  enqueue(waiter, may_open() ? limits_.queue_ms + limits_.connect_ms : limits_.queue_ms);
   if (may_open()) open_one();
 }
 
-void PeerPool::enqueue(Waiter& waiter) {
+void PeerPool::enqueue(Waiter& waiter, int64_t patience_ms) {
   lists_->waiters.push_back(waiter);
   ++waiting_;
   waiter.deadline.bind<&Waiter::on_deadline>(runtime_.wheel, &waiter);
-  waiter.deadline.in(std::max<int64_t>(limits_.queue_ms, limits_.connect_ms * 2));
+  waiter.deadline.in(patience_ms);
 }
 
 void PeerPool::open_one() {

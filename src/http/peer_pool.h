@@ -92,7 +92,7 @@ class PeerPool {
   void open_one();
   void bury();
   Waiter* next_waiter();
-  void enqueue(Waiter& waiter);
+  void enqueue(Waiter& waiter, int64_t patience_ms);
 
   struct Lists;  // keeps H1Client out of this header
   Runtime& runtime_;

@@ -44,7 +44,6 @@ constexpr std::string_view tunnels = "goma_tunnels_opened_total";
 constexpr std::string_view active_tunnels = "goma_tunnels_active";
 constexpr std::string_view received_bytes = "goma_received_bytes_total";
 constexpr std::string_view sent_bytes = "goma_sent_bytes_total";
-constexpr std::string_view dropped_lines = "goma_log_lines_dropped_total";
 
 struct Family {
   std::string_view name;
@@ -76,7 +75,6 @@ constexpr Family families[] = {
     {active_tunnels, Kind::gauge, "Tunnels open."},
     {received_bytes, Kind::counter, "Body bytes received from clients."},
     {sent_bytes, Kind::counter, "Body bytes sent to clients, tunnels included."},
-    {dropped_lines, Kind::counter, "Log lines that could not be written."},
 };
 
 constexpr size_t methods = static_cast<size_t>(Method::other) + 1;
@@ -216,7 +214,6 @@ struct ServerMetrics::Series {
     tunnels_active = metrics.gauge(active_tunnels);
     received = metrics.counter(received_bytes);
     sent = metrics.counter(sent_bytes);
-    dropped = metrics.counter(dropped_lines);
     for (size_t i = 0; i < ended.size(); ++i) {
       ended[i] = metrics.counter(exchanges, core::metric_labels({{"end", ending_name(static_cast<Ending>(i))}}));
     }
@@ -235,7 +232,7 @@ struct ServerMetrics::Series {
   }
 
   Metrics& metrics;
-  Metrics::Cell accepted, active, shed, retry, tunnels_opened, tunnels_active, received, sent, dropped;
+  Metrics::Cell accepted, active, shed, retry, tunnels_opened, tunnels_active, received, sent;
   std::array<Metrics::Cell, endings> ended;
   std::array<Metrics::Cell, static_cast<size_t>(Refusal::memory) + 1> refused;
   std::vector<std::pair<std::string, Metrics::Cell>> parse_error_cells;
@@ -273,7 +270,6 @@ void ServerMetrics::received(uint64_t bytes) { series_->metrics.add(series_->rec
 
 void ServerMetrics::sent(uint64_t bytes) { series_->metrics.add(series_->sent, bytes); }
 
-void ServerMetrics::log_dropped(uint64_t lines) { series_->metrics.add(series_->dropped, lines); }
 
 core::Metrics& ServerMetrics::registry() { return series_->metrics; }
 

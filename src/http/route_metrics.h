@@ -82,7 +82,6 @@ class ServerMetrics {
   void tunnel_closed();
   void received(uint64_t bytes);             // body bytes from clients
   void sent(uint64_t bytes);                 // body bytes to clients
-  void log_dropped(uint64_t lines);          // log lines that could not be written
 
   core::Metrics& registry();
 

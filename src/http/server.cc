@@ -18,6 +18,7 @@
 #include "core/helper.h"
 #include "core/log.h"
 #include "core/metric.h"
+#include "http/config_modules.h"
 #include "http/describe_site.h"
 #include "http/prometheus.h"
 #include "http/upstream.h"
@@ -109,7 +110,8 @@ Server::~Server() {
 // ---------------------------------------------------------------- configuration
 
 std::unique_ptr<core::Built> Server::build(core::Source& source, const std::string& path, core::Problems& problems) const {
-  std::unique_ptr<Config> config = load_config(source, path, problems);
+  const auto check_rules = [this](const Config& c, core::Problems& p) { check_middlewares(c, modules_, p); };
+  std::unique_ptr<Config> config = load_config(source, path, problems, check_rules);
   if (!config) return nullptr;
   return Site::build(std::move(config), {modules_, metrics_renderer()}, problems);
 }
@@ -153,6 +155,7 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   w.runtime.limits = site->connection_limits();
   w.runtime.limits.max_connections = slots();
   w.resolver->configure(resolver_options(site->config()));
+  if (old != nullptr && site->config().gateway.networking.dns_cache.clear_on_reload) w.resolver->clear();
   w.access_log.configure(access_log_settings(site->config()));
   bind_routes(*site);
   w.runtime.site = site;
@@ -251,8 +254,7 @@ bool Server::make_room() {
   int looked = 0;
   const int64_t now = w.context.loop->now_ms();
   for (H1Server* c = w.waiting.front(); c != nullptr && looked < shed_candidates; c = w.waiting.next(*c), ++looked) {
-    const int64_t waited = now - c->waiting_since_ms();
-    if (waited < 500) continue;  // give everyone a moment
+    const int64_t waited = std::max<int64_t>(now - c->waiting_since_ms(), 1);
     const double rate = static_cast<double>(c->progress()) / static_cast<double>(waited);
     if (slowest != nullptr && rate >= least) continue;
     slowest = c;

@@ -110,7 +110,9 @@ class SiteBuilder {
     add_steps(route, conf.middlewares);
   }
 
-  // Wrapping middlewares go in front wherever they are listed: they frame the chain (goma-config 7.1).
+  // Wrapping middlewares go in front wherever they are listed: they frame the chain (goma-config 7.1). The response
+  // meets steps from the back, so of several wraps the one with the shortest first path must come last, and of equals
+  // the one listed first (goma-config 10.25).
   void add_steps(Route& route, const std::vector<core::PlacedText>& names) {
     for (const bool wrap : {true, false}) {
       for (const core::PlacedText& name : names) {
@@ -119,11 +121,21 @@ class SiteBuilder {
         route.steps.push_back(make_step(route, found->second));
         if (wrap) ++route.wraps;
       }
+      if (wrap) order_wraps(route);
     }
     if (route.steps.size() > Route::max_steps) {
       report(problems_, "too-many-middlewares", route.conf != nullptr ? route.conf->place : core::Place(),
              "route \"" + route.name + "\" has more than 64 middlewares");
     }
+  }
+
+  void order_wraps(Route& route) {
+    const auto first_path = [this](const Step& step) {
+      const std::vector<core::PlacedText>& paths = made_.find(std::string(step.name))->second.conf->paths;
+      return paths.empty() ? size_t{0} : paths.front().text.size();
+    };
+    std::reverse(route.steps.begin(), route.steps.end());
+    std::stable_sort(route.steps.begin(), route.steps.end(), [&](const Step& a, const Step& b) { return first_path(a) > first_path(b); });
   }
 
   Step make_step(const Route& route, const Made& made) {
@@ -210,7 +222,10 @@ ConnectionLimits Site::connection_limits() const {
   const TimeoutsConf& timeouts = config_->gateway.timeouts;
   ConnectionLimits limits;
   limits.header_ms = timeouts.header * 1000;
-  limits.body_ms = (timeouts.read > 0 ? timeouts.read : timeouts.body) * 1000;
+  // Goma counts `read` from the first byte to the last; here a body that moves is never cut, and one that does not is
+  // cut by whichever of the two is shorter.
+  const bool both = timeouts.read > 0 && timeouts.body > 0;
+  limits.body_ms = (both ? std::min(timeouts.read, timeouts.body) : std::max(timeouts.read, timeouts.body)) * 1000;
   limits.write_ms = timeouts.write * 1000;
   limits.idle_ms = timeouts.idle * 1000;
   limits.min_rate = static_cast<uint64_t>(config_->gateway.networking.min_rate);
