@@ -60,7 +60,6 @@ MAIN     := $(filter-out $(CONTROL),$(call objects,src/*.cc))
 PROGRAMS := $(if $(wildcard src/main.cc),$(B)/goma) $(if $(CONTROL),$(B)/gomactl)
 UNITS    := $(patsubst t/unit/%.cc,$(B)/unit/%,$(sort $(wildcard t/unit/*_test.cc)))
 FUZZERS  := $(patsubst t/fuzz/%.cc,$(B)/fuzz/%,$(sort $(wildcard t/fuzz/*_fuzz.cc)))
-PLAYS    := $(sort $(wildcard t/*.t))
 MANUALS   = $(sort $(wildcard man/*.[58]))
 
 LIBCORE    := $(B)/libcore.a
@@ -164,10 +163,8 @@ endif
 
 # --- check -----------------------------------------------------------------------------------------------------------
 
-# Whatever judges is a TAP producer (t/00_static.t runs the checks of the text), so prove's summary comes last.
 check: all units
-	GOMA_BUILD=$(abspath $(B)) GOMA_BIN=$(abspath $(B))/goma CMOCKA_MESSAGE_OUTPUT=TAP \
-	  UBSAN_OPTIONS=print_stacktrace=1 prove -j$(TEST_JOBS) --exec '' $(PLAYS) $(UNITS)
+	@contrib/check $(B) $(TEST_JOBS)
 
 check-asan:
 	+$(MAKE) B=build-asan SANITIZE='$(ASAN)' OPTIMISE='-O1 -g' check

@@ -85,7 +85,7 @@ def manuals_are_clean():
 
 
 def scripts_parse():
-    for script in ["bootstrap", "contrib/fuzz"]:
+    for script in ["bootstrap", "contrib/check", "contrib/fuzz"]:
         judged(f"{script} is a POSIX shell script", "sh", "-n", script)
     judged(".ci/run is a shell script", "bash", "-n", ".ci/run")
 
