@@ -54,6 +54,8 @@ class Target {
     if (fd >= 0) return use(fd);
     alert(errno);
   }
+  // The descriptor is not ours any more.
+  void forget() { fd_ = STDOUT_FILENO; }
   // Writes whole lines; what does not go out is dropped and counted. Waits for room only when told to.
   void put(std::string_view lines, bool may_wait) {
     while (!lines.empty()) {
@@ -299,6 +301,11 @@ void reopen() {
   } else {
     s.target.open(s.options.file);
   }
+}
+
+void after_fork() {
+  state().target.forget();
+  reopen();
 }
 
 bool write_lines(std::string_view lines) {

@@ -61,6 +61,8 @@ void start_thread();
 void stop_thread();
 // The file was moved: open its name again.
 void reopen();
+// In a forked child whose inherited descriptors were closed: opens the target anew. Requires: no writer thread.
+void after_fork();
 
 inline std::atomic<Level> threshold{Level::info};
 inline bool enabled(Level level) { return level >= threshold.load(std::memory_order_relaxed); }

@@ -116,6 +116,7 @@ pid_t Master::fork_child(const std::vector<int>& keep, const std::function<void(
   for (Signal& signal : signals_) signal.close();
   process::reset_signals();
   process::close_all_but(keep);
+  log::after_fork();
   body();
   ::_exit(0);
 }
@@ -402,7 +403,7 @@ void Master::check_stopped() {
     }
   }
   for (const Waiter& waiter : std::exchange(stop_waiters_, {})) answer(waiter, 0, "gomactl: stopped\n", "{\"ok\":true}\n");
-  log::info("bye");
+  if (change_->current() != nullptr) log::info("bye");
   tell_starter(false);
   loop_.stop();
 }

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One socket per slot, one port for all of them, every socket served by exactly one worker, whatever their number.
+#include "core/listener.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "core/socket.h"
+#include "check.h"
+
+using goma::core::Listeners;
+using goma::core::Listening;
+using goma::core::Plan;
+
+namespace {
+
+const Plan::Address anywhere{"127.0.0.1:0", "goma.yml:1:1"};
+
+uint16_t port_of(int fd) { return goma::core::local_address(fd).port(); }
+
+void port_zero_is_one_port() {
+  Listeners listeners;
+  CHECK(listeners.open(anywhere, 3, "", {}).ok());
+  const Listeners::Group& group = listeners.groups().at("127.0.0.1:0");
+  CHECK_EQ(group.fds.size(), 3U);
+  for (const int fd : group.fds) CHECK_EQ(port_of(fd), port_of(group.fds[0]));
+  CHECK(port_of(group.fds[0]) != 0);
+  CHECK_EQ(group.address, "127.0.0.1:" + std::to_string(port_of(group.fds[0])));
+}
+
+void every_socket_has_one_worker() {
+  Listeners listeners;
+  CHECK(listeners.open(anywhere, 5, "", {}).ok());
+  for (int workers = 1; workers <= 7; ++workers) {
+    std::multiset<int> served;
+    for (int slot = 0; slot < workers; ++slot) {
+      for (const Listening& lent : listeners.lent_to(slot, workers, {anywhere})) served.insert(lent.fd);
+    }
+    const std::set<int> distinct(served.begin(), served.end());
+    CHECK_EQ(served.size(), 5U);
+    CHECK_EQ(distinct.size(), 5U);
+  }
+}
+
+void growing_keeps_the_port() {
+  Listeners listeners;
+  CHECK(listeners.open(anywhere, 1, "", {}).ok());
+  const uint16_t port = port_of(listeners.groups().begin()->second.fds[0]);
+  CHECK(listeners.open(anywhere, 4, "", {}).ok());
+  CHECK(listeners.open(anywhere, 2, "", {}).ok());  // fewer: nothing is closed
+  const Listeners::Group& group = listeners.groups().begin()->second;
+  CHECK_EQ(group.fds.size(), 4U);
+  for (const int fd : group.fds) CHECK_EQ(port_of(fd), port);
+}
+
+void a_strangers_port_is_refused_with_its_holder() {
+  Listeners ours, theirs;
+  CHECK(theirs.open(anywhere, 1, "", {}).ok());
+  const uint16_t port = port_of(theirs.groups().begin()->second.fds[0]);
+  const Plan::Address taken{"127.0.0.1:" + std::to_string(port), "goma.yml:5:16 (gateway.entryPoints.web.address)"};
+  // Same user and SO_REUSEPORT on both sides: the kernel alone would share the port.
+  const auto refused = ours.open(taken, 1, "", {});
+  CHECK(!refused.ok());
+  const std::string& text = refused.error().text;
+  CHECK(text.find("[port-in-use]") != std::string::npos);
+  CHECK(text.find("goma.yml:5:16") != std::string::npos);
+  CHECK(text.find(std::to_string(::getpid())) != std::string::npos);
+  CHECK(ours.groups().empty());
+  CHECK(ours.open(taken, 1, "", {::getpid()}).ok());  // a friend may share
+}
+
+void unix_sockets_are_shared_and_removed() {
+  char directory[] = "/tmp/goma-unit-XXXXXX";
+  CHECK(::mkdtemp(directory) != nullptr);
+  const std::string path = std::string(directory) + "/web.sock";
+  const Plan::Address address{"unix:web.sock", ""};
+  struct stat about {};
+  {
+    Listeners listeners;
+    CHECK(listeners.open(address, 4, directory, {}).ok());
+    CHECK_EQ(listeners.lent_to(0, 4, {address}).size(), 1U);
+    CHECK_EQ(listeners.lent_to(3, 4, {address})[0].fd, listeners.lent_to(0, 4, {address})[0].fd);
+    CHECK_EQ(::stat(path.c_str(), &about), 0);
+    listeners.keep_only({});
+    CHECK(::stat(path.c_str(), &about) != 0);
+  }
+  ::rmdir(directory);
+}
+
+void inherited_sockets_are_the_same_group() {
+  Listeners old, fresh;
+  CHECK(old.open(anywhere, 2, "", {}).ok());
+  const Listeners::Group& group = old.groups().begin()->second;
+  for (const int fd : group.fds) fresh.adopt("127.0.0.1:0", ::dup(fd));
+  CHECK_EQ(fresh.groups().begin()->second.address, group.address);
+  CHECK(fresh.open(anywhere, 3, "", {}).ok());
+  CHECK_EQ(port_of(fresh.groups().begin()->second.fds[2]), port_of(group.fds[0]));
+}
+
+}  // namespace
+
+GOMA_TESTS(port_zero_is_one_port, every_socket_has_one_worker, growing_keeps_the_port, a_strangers_port_is_refused_with_its_holder,
+           unix_sockets_are_shared_and_removed, inherited_sockets_are_the_same_group)
