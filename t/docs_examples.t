@@ -35,7 +35,7 @@ def completed(directory, text):
     if not re.search(r"^gateway:", text, re.M):
         names = ", ".join(re.findall(r"^  - name: (\S+)$", text, re.M))
         return f"version: 2\ngateway:\n  routes: [{ROUTE % names}]\n{text}"
-    if not re.search(r"^  (routes|extraConfig):", text, re.M):
+    if not re.search(r"^  routes:", text, re.M):
         return re.sub(r"^gateway:\n", f"gateway:\n  routes: [{ROUTE % ''}]\n", text, flags=re.M)
     return text
 
