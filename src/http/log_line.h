@@ -27,6 +27,7 @@ class LogLine {
 
   // Our own text, as it is; counts against the reserve.
   void raw(std::string_view text) {
+    if (text.empty()) return;  // its data may be null
     std::memcpy(out_, text.data(), text.size());
     out_ += text.size();
   }
