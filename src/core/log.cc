@@ -171,6 +171,7 @@ class Sink {
     stop_ = true;
     wake_.notify_one();
     if (!ended_.wait_for(lock, std::chrono::milliseconds(500), [this] { return done_; })) {
+      queue_.clear();
       thread_.detach();
       return false;
     }
