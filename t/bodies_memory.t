@@ -87,7 +87,7 @@ while not client.buffer.endswith(b"\r\n0\r\n\r\n"):
     client.buffer = client.buffer[-7:]
     if not client.fill():
         break
-expect(have >= SIZE and client.buffer.endswith(b"0\r\n\r\n"), f"{SIZE >> 20} MiB in chunks", have)
+expect(have >= SIZE and client.buffer.endswith(b"0\r\n\r\n"), f"{SIZE >> 20} MiB in chunks", (have, bytes(client.buffer[-60:])))
 ended.set()
 limit = 1024 if SLOW == 1 else 1024 * 64
 expect(peak[0] - base < limit, "the worker's memory grew by less than 1 MiB", f"{base} KiB before, {peak[0]} KiB at the most")

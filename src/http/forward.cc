@@ -34,11 +34,6 @@ Mapping mapping(Failure::Kind kind) {
   }
 }
 
-bool idempotent(Method method) {
-  return method == Method::get || method == Method::head || method == Method::put || method == Method::delete_ ||
-         method == Method::options || method == Method::trace;
-}
-
 bool before_sending(Failure::Kind kind) {
   return kind == Failure::Kind::connect || kind == Failure::Kind::connect_timeout;
 }
@@ -218,7 +213,7 @@ bool Forward::may_retry(const Failure& failure) const {
   if (failure.reused && lost_connection(failure.kind)) return attempts_ <= 3;
   if (attempts_ > x_.site()->retries()) return false;
   if (before_sending(failure.kind)) return true;
-  return lost_connection(failure.kind) && idempotent(x_.request().method);
+  return lost_connection(failure.kind) && is_idempotent(x_.request().method);
 }
 
 void Forward::give_up(const Failure& failure) {

@@ -29,6 +29,8 @@ namespace {
 
 constexpr int accepts_per_turn = 16;
 constexpr int shed_candidates = 64;
+constexpr int64_t hold_ms = 20;
+constexpr int64_t patience_ms = 1'000;
 constexpr size_t reserved_descriptors = 64;  // for logs, pipes, channels
 constexpr std::string_view busy_answer =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 24\r\n"
@@ -93,6 +95,8 @@ struct Server::Worker {
   core::Deferred burial;
   core::Timer grace;
   core::Timer second;
+  core::Timer hold;
+  int64_t full_since_ms = 0;
   std::function<void()> drained;
   int spare = spare_descriptor();
   int64_t alerted_ms = -60'000;
@@ -143,6 +147,7 @@ void Server::start(core::Context& context) {
   worker_ = std::make_unique<Worker>(context);
   worker_->burial.bind<&Server::bury>(this);
   worker_->grace.bind<&Server::end_grace>(*context.loop, this);
+  worker_->hold.bind<&Server::go_on_accepting>(*context.loop, this);
 }
 
 void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std::vector<core::Listening> listening) {
@@ -199,7 +204,7 @@ void Server::listen(std::vector<core::Listening> listening) {
     }
     core::set_nodelay(socket.fd);  // accepted connections inherit it
     auto listener = std::make_unique<Listener>(*this, socket.text, socket.fd);
-    if (!w.runtime.draining) listener->watch.open_level<&Listener::on_ready>(*w.context.loop, socket.fd, listener.get());
+    if (!w.runtime.draining) watch(*listener);
     w.listeners.push_back(std::move(listener));
   }
   for (std::unique_ptr<Listener>& listener : old) {
@@ -210,8 +215,40 @@ void Server::listen(std::vector<core::Listening> listening) {
 
 void Server::accept_from(int fd) {
   for (int i = 0; i < accepts_per_turn; ++i) {
+    if (!has_room()) {
+      hold_accepting();
+      return;
+    }
     if (!accept_one(fd)) return;
   }
+}
+
+bool Server::has_room() {
+  Worker& w = *worker_;
+  if (w.count < w.runtime.limits.max_connections || make_room()) {
+    w.full_since_ms = 0;
+    return true;
+  }
+  // Everybody is being served. Newcomers wait in the queue for a moment before they are turned away.
+  const int64_t now = w.context.loop->now_ms();
+  if (w.full_since_ms == 0) w.full_since_ms = now;
+  return now - w.full_since_ms >= patience_ms;
+}
+
+void Server::hold_accepting() {
+  Worker& w = *worker_;
+  for (std::unique_ptr<Listener>& listener : w.listeners) listener->watch.close();
+  w.hold.start(hold_ms);
+}
+
+void Server::go_on_accepting() {
+  Worker& w = *worker_;
+  if (w.runtime.draining) return;
+  for (std::unique_ptr<Listener>& listener : w.listeners) watch(*listener);
+}
+
+void Server::watch(Listener& listener) {
+  if (!listener.watch.is_open()) listener.watch.open_level<&Listener::on_ready>(*worker_->context.loop, listener.fd, &listener);
 }
 
 bool Server::accept_one(int fd) {
@@ -284,6 +321,7 @@ void Server::refuse_without_descriptors(int fd) {
     w.alerted_ms = w.context.loop->now_ms();
     core::log::error("no file descriptors left: clients are refused", {{"connections", w.count}});
   }
+  w.peers.close_idle();
   if (w.spare < 0) {
     make_room();
     bury();

@@ -54,6 +54,10 @@ class Server final : public core::Service, public ConnectionOwner {
   bool accept_one(int fd);
   void admit(int fd, const core::Address& peer);
   bool make_room();
+  bool has_room();
+  void hold_accepting();
+  void go_on_accepting();
+  void watch(Listener& listener);
   void refuse_without_descriptors(int fd);
   void turn_away(int fd);
   void bury();
