@@ -228,7 +228,7 @@ usage: goma [server] [options]          serve (in the foreground)
   -V                    the version, how it was built, and its modules
   -h, --help            this text
 
-A running goma is driven by gomactl(1). Signals: HUP reload, QUIT stop gracefully, TERM and INT stop within 5 s,
+A running goma is driven by gomactl(8). Signals: HUP reload, QUIT stop gracefully, TERM and INT stop within 5 s,
 USR1 reopen logs, USR2 start the new binary, WINCH stop the workers.
 Exit codes: 0 done, 1 refused or failed, 2 bad usage, 3 not running, 78 the configuration is wrong.
 )";
