@@ -78,6 +78,8 @@ void Loader::read_main() {
   const core::yaml::Node* root = read_file(config_.path, {});
   ReadContext context{problems_, "", false};
   if (root != nullptr) core::read(*root, file_section, &config_, context);
+  // A file that was cut to nothing must not take every route down.
+  if (root == nullptr && !config_.documents.empty()) problems_.error("file-empty", Place{config_.path, 0, 0, 0}, "the file is empty");
   const core::yaml::Node* gateway = root == nullptr ? nullptr : root->find("gateway");
   ReadContext inside{problems_, "gateway", false};
   core::apply_environment(gateway_section, &config_.gateway, gateway, source_, inside, config_.environment);
