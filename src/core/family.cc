@@ -40,8 +40,8 @@ std::string Child::name() const { return is_manager() ? "manager" : fmt::format(
 void Child::on_message(Message& message) { family_.message(*this, message); }
 void Child::on_respawn() { family_.start(*this); }
 
-Family::Family(Loop& loop, const Settings& settings, Listeners& listeners, Slab& slab, Metrics& metrics, FamilyListener& listener)
-    : loop_(loop), settings_(settings), listeners_(listeners), slab_(slab), metrics_(metrics), listener_(listener),
+Family::Family(Loop& loop, Listeners& listeners, Slab& slab, Metrics& metrics, FamilyListener& listener)
+    : loop_(loop), listeners_(listeners), slab_(slab), metrics_(metrics), listener_(listener),
       manager_(std::make_unique<Child>(*this, Child::manager_slot)) {
   Result<ProcessTable> table = ProcessTable::open(slab_);
   GOMA_CHECK(table.ok());

@@ -25,7 +25,6 @@
 #include "core/loop.h"
 #include "core/metric.h"
 #include "core/service.h"
-#include "core/settings.h"
 #include "core/slab.h"
 #include "core/socket.h"
 
@@ -97,7 +96,7 @@ class Child {
 
 class Family {
  public:
-  Family(Loop& loop, const Settings& settings, Listeners& listeners, Slab& slab, Metrics& metrics, FamilyListener& listener);
+  Family(Loop& loop, Listeners& listeners, Slab& slab, Metrics& metrics, FamilyListener& listener);
 
   void set_entry(Fork fork, ChildMain main);
   // Makes sure that slots 0..workers-1 and the manager have a process.
@@ -137,7 +136,6 @@ class Family {
   void forget(pid_t pid);
 
   Loop& loop_;
-  const Settings& settings_;
   Listeners& listeners_;
   Slab& slab_;
   Metrics& metrics_;

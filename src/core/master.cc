@@ -64,7 +64,7 @@ bool Master::set_up() {
     read_orphans();
   }
   if (!make_slab()) return false;
-  family_ = std::make_unique<Family>(loop_, settings_, listeners_, slab_, *metrics_, *this);
+  family_ = std::make_unique<Family>(loop_, listeners_, slab_, *metrics_, *this);
   change_ = std::make_unique<Change>(loop_, *family_, listeners_, service_, settings_);
   family_->set_entry([this](const std::vector<int>& keep, const std::function<void()>& body) { return fork_child(keep, body); },
                      [this](int channel, int slot) {
