@@ -44,7 +44,7 @@ client = goma.client()
 client.send("GET /shop HTTP/1.1\r\nHost: a\r\n\r\n" * 500)
 for _ in range(500):
     client.response()
-same(len(lines(goma, 503)), 503, "500 pipelined requests are 500 lines")
+same(len(lines(goma, 503, '"url":"/shop')), 503, "500 pipelined requests are 500 lines")
 same(sum(1 for l in read(goma.path("access.log")).splitlines() if not json.loads(l)), 0, "every line is JSON")
 
 goma = start()

@@ -7,7 +7,7 @@ from lib.goma import *
 gate = threading.Event()
 origin = Origin(lambda r: (gate.wait(20 * SLOW) if "slow" in r.target else None, Reply(200, body="ok"))[1])
 goma = Goma([route("/", origin)], workers=1, log={"level": "error"},
-            networking={"transport": {"maxConnsPerHost": 2, "maxIdleConnsPerHost": 1, "idleConnTimeout": 1}, "queue": 3, "queueTimeout": 2})
+            networking={"transport": {"maxConnsPerHost": 2, "maxIdleConnsPerHost": 1, "idleConnTimeout": 1}, "queue": 3, "queueTimeout": 2, "connectTimeout": 1})
 
 
 def ask(target="/slow"):

@@ -10,7 +10,7 @@ generation = goma.status()["generation"]
 busy = socket.create_server(("127.0.0.1", 0))
 bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(f"{c}: &{c} [{','.join(['*' + p] * 10)}]\n" for p, c in zip("abcdefghi", "bcdefghij"))
 BROKEN = [
-    ("an unclosed bracket", "gateway: [", "goma.yml:1", None),
+    ("an unclosed bracket", "gateway: [", "goma.yml:", None),
     ("an unknown key", good.replace('"target"', '"targt"'), 'did you mean "target"', None),
     ("an unknown middleware", good.replace('"middlewares": []', '"middlewares": [], "x-a": 1').replace(
         '"path": "/"', '"path": "/", "middlewares": ["nope"]'), "nope", None),

@@ -27,7 +27,7 @@ trace.communicate()
 calls = {}
 for line in read(goma.path("strace")).splitlines():
     parts = line.split()
-    if len(parts) >= 5 and parts[3].isdigit():
+    if len(parts) >= 5 and parts[3].isdigit() and parts[-1] != "total":
         calls[parts[-1]] = (int(parts[3]), int(parts[4]) if len(parts) > 5 else 0)
 note(calls)
 data = sum(n for name, (n, _) in calls.items() if name in ("read", "readv", "recvfrom", "recvmsg", "write", "writev", "sendto", "sendmsg"))
