@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Trampolines from libevent into owners' methods. Every way in passes Loop::enter and Loop::leave: the clock is read
-// once per turn, and deferred work runs after each callback.
+// before each callback, and deferred work runs after it.
 #include "core/loop.h"
 
 #include <cstdlib>
@@ -29,18 +29,15 @@ void Loop::refresh_clock() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   now_us_ = static_cast<int64_t>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000;
-  clock_gettime(CLOCK_REALTIME, &wall_);
+  if (now_us_ - wall_read_us_ < 100'000 && wall_read_us_ != 0) return;
+  timespec wall{};
+  clock_gettime(CLOCK_REALTIME, &wall);
+  wall_offset_us_ = static_cast<int64_t>(wall.tv_sec) * 1'000'000 + wall.tv_nsec / 1000 - now_us_;
+  wall_read_us_ = now_us_;
 }
 
-void Loop::enter() {
-  ++turn_;
-  timeval cached{};
-  event_base_gettimeofday_cached(base_, &cached);
-  // libevent caches the time of the last wait: the same stamp means the same turn.
-  if (cached.tv_sec == stamp_.tv_sec && cached.tv_usec == stamp_.tv_usec) return;
-  stamp_ = cached;
-  refresh_clock();
-}
+// libevent's own cached time is a coarse clock with steps of milliseconds: no good for durations.
+void Loop::enter() { refresh_clock(); }
 
 void Loop::leave() {
   while (Deferred* work = deferred_.pop_front()) work->run_(work->owner_);

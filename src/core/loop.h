@@ -61,19 +61,20 @@ class Loop {
   // Runs until stop().
   void run();
   void stop();
-  // The monotonic clock, read once per loop turn.
+  // The monotonic clock, read at the start of every callback.
   int64_t now_ms() const { return now_us_ / 1000; }
   int64_t now_us() const { return now_us_; }
-  // The wall clock, read once per loop turn.
-  const timespec& wall() const { return wall_; }
+  // The wall clock at the same moment (within 100 ms of a step of the machine's clock).
+  timespec wall() const {
+    const int64_t us = now_us_ + wall_offset_us_;
+    return {static_cast<time_t>(us / 1'000'000), us % 1'000'000 * 1000};
+  }
   // Reads both clocks again; for code that ran long.
   void refresh_clock();
   // Runs the bound method after the current callback; asking twice is one run.
   void defer(Deferred& work) {
     if (!work.pending()) deferred_.push_back(work);
   }
-  // Number of callbacks run so far; used to notice a new turn.
-  uint64_t turn() const { return turn_; }
 
   event_base* base() { return base_; }
   // For the callback trampolines only.
@@ -83,9 +84,8 @@ class Loop {
  private:
   event_base* base_;
   int64_t now_us_ = 0;
-  timespec wall_{};
-  uint64_t turn_ = 0;
-  timeval stamp_{};
+  int64_t wall_offset_us_ = 0;
+  int64_t wall_read_us_ = 0;
   List<Deferred, &Deferred::hook> deferred_;
 };
 
