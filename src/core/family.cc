@@ -27,10 +27,17 @@ constexpr int64_t last_backoff_ms = 10'000;
 
 // The parts of a plan that a child needs.
 Plan short_plan(const Plan& plan) {
-  Plan brief = plan;
-  brief.addresses.clear();
-  brief.route_marks.clear();
-  brief.summary.clear();
+  Plan brief;
+  brief.log_level = plan.log_level;
+  brief.log_format = plan.log_format;
+  brief.log_file = plan.log_file;
+  brief.log_max_size_mb = plan.log_max_size_mb;
+  brief.log_max_backups = plan.log_max_backups;
+  brief.log_max_age_days = plan.log_max_age_days;
+  brief.watch = plan.watch;
+  brief.routes = plan.routes;
+  brief.middlewares = plan.middlewares;
+  brief.drain_ms = plan.drain_ms;
   return brief;
 }
 

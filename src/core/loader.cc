@@ -48,6 +48,7 @@ Loaded failure(const std::string& reason) {
 // The whole life of the child.
 void run(int fd, const Service& service, const Settings& settings) {
   process::set_title("goma: loader");
+  process::step_back();
   DiskSource source(settings.prefix);
   Loaded loaded = load(service, source, settings.config, settings.strict);
   std::vector<int> fds;

@@ -101,7 +101,7 @@ void Manager::commit(std::unique_ptr<Built> built, uint64_t, std::vector<Listeni
   for (const Listening& socket : listening) ::close(socket.fd);
   Built* old = built_.release();
   built_ = std::move(built);
-  configure(service_.plan(*built_));
+  configure(uplink_.plan());
   if (old != nullptr) context_->helper->run([old] { std::unique_ptr<Built> freed(old); }, {});
 }
 
@@ -114,7 +114,8 @@ void Manager::on_second() {
 
 void manager_main(const Settings& settings, const Service& service, Slab& slab, int channel) {
   Worker* worker = nullptr;  // set before the service can ask for anything
-  Manager manager(service, {[&worker](const std::string& path) { worker->want_reload(path); }, [&worker] { worker->want_rotate(); }});
+  Manager manager(service, {[&worker](const std::string& path) { worker->want_reload(path); }, [&worker] { worker->want_rotate(); },
+                            [&worker]() -> const Plan& { return worker->plan(); }});
   worker_main(settings, manager, slab, channel, -1, [&worker](Worker& begun) { worker = &begun; });
 }
 

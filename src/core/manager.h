@@ -51,6 +51,7 @@ class Manager final : public Service {
   struct Uplink {
     std::function<void(const std::string& reason)> reload;
     std::function<void()> rotate;
+    std::function<const Plan&()> plan;  // of the generation being committed
   };
 
   // Builds and describes with `service`; never starts it.

@@ -4,6 +4,7 @@
 #include "core/master.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -305,6 +306,7 @@ void Master::reloaded(const ChangeOutcome& outcome) {
     log::error("reload refused", {{"reason", outcome.reason}, {"findings", outcome.problems}, {"generation", current->number}});
   }
   next_workers_ = settings_.workers;
+  ::malloc_trim(0);
   notify::ready(outcome.ok ? brief(*current) : fmt::format("{}; last reload refused: {}", brief(*current), last_text_));
   write_state();
   if (reload_wanted_) start_change();

@@ -110,6 +110,8 @@ std::string name_of(pid_t pid) {
   return name;
 }
 
+void step_back() { ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10); }
+
 void close_all_but(std::vector<int> keep) {
   std::sort(keep.begin(), keep.end());
   unsigned first = STDERR_FILENO + 1;

@@ -42,6 +42,10 @@ uint64_t start_time(pid_t pid);
 // The name of the process, from /proc; "" when unknown.
 std::string name_of(pid_t pid);
 
+// Lets the calling thread run when nobody else wants the processor (nice 10), for good: for work that no client waits
+// for.
+void step_back();
+
 // Closes every descriptor above standard error but these.
 void close_all_but(std::vector<int> keep);
 

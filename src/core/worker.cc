@@ -4,6 +4,7 @@
 #include "core/worker.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -15,10 +16,15 @@
 #include "core/problem.h"
 #include "core/rotate.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
+
 namespace goma::core {
 
 namespace {
 
+constexpr int trim_delay_s = 2;  // by then the old site is free, most often
 constexpr int64_t fast_drain_ms = 5'000;
 constexpr int64_t forever_ms = int64_t{1000} * 3600 * 24 * 365;
 
@@ -122,6 +128,7 @@ void Worker::on_second() {
   metrics_->add(failed_, failed - failed_told_);
   dropped_told_ = dropped;
   failed_told_ = failed;
+  if (trim_after_ > 0 && --trim_after_ == 0) helper_.run([] { ::malloc_trim(0); }, {});
   second_.start(1000);
 }
 
@@ -141,6 +148,7 @@ void Worker::prepare(Unpack& order, int bundle) {
   prepared->plan = unpack_plan(order);
   Prepared* into = prepared.release();  // travels through the helper's copyable functions, owned by the second one
   const auto work = [this, into, bundle] {
+    process::step_back();
     Result<std::unique_ptr<BundleSource>> source = BundleSource::open(bundle);
     ::close(bundle);
     Problems problems;
@@ -168,8 +176,13 @@ void Worker::commit(uint64_t generation) {
   plan_ = std::move(next->plan);
   serving_ = next->built.get();
   configure_log(plan_, settings_.prefix);
+  loop_.refresh_clock();
+  const int64_t begun_us = loop_.now_us();
   service_.commit(std::move(next->built), generation, std::exchange(sockets_, {}));
+  loop_.refresh_clock();
+  log::debug("committed", {{"slot", context_.slot}, {"generation", generation}, {"us", loop_.now_us() - begun_us}});
   processes_->set_generation(generation);
+  trim_after_ = trim_delay_s;
   channel_.send(report_committed, Pack().number(generation).bytes());
 }
 
@@ -221,6 +234,9 @@ void worker_main(const Settings& settings, Service& service, Slab& slab, int cha
   if (begun) begun(worker);
   const int code = worker.run();
   log::stop_thread();
+#if defined(__SANITIZE_ADDRESS__)
+  __lsan_do_recoverable_leak_check();
+#endif
   ::_exit(code);  // the service and its connections end with the process
 }
 

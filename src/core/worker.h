@@ -38,6 +38,8 @@ class Worker {
   // For the manager's service: asks the master.
   void want_reload(const std::string& reason);
   void want_rotate();
+  // The parts of the plan that concern a child, of the generation it commits or serves.
+  const Plan& plan() const { return plan_; }
 
  private:
   struct Prepared {
@@ -79,6 +81,7 @@ class Worker {
   Plan plan_;
   Metrics::Cell dropped_, failed_;
   uint64_t dropped_told_ = 0, failed_told_ = 0;
+  int trim_after_ = 0;              // seconds until freed memory is given back
   bool draining_ = false;
   int exit_code_ = 0;
 };
