@@ -20,6 +20,8 @@ namespace goma::core {
 
 namespace {
 
+constexpr int64_t no_limit = 0;
+
 constexpr int64_t allowance_ms = 1'000;  // one restart at once is earned in this time
 constexpr int64_t max_allowance = 10;
 constexpr int64_t first_backoff_ms = 100;
@@ -145,7 +147,7 @@ void Family::set_current(const Generation* generation) {
   current_ = generation;
   if (generation == nullptr) return;
   while (workers_.size() > static_cast<size_t>(generation->workers)) {
-    retire(workers_.back(), generation->plan.drain_ms);
+    retire(workers_.back(), no_limit);  // its tunnels may last: a reload cuts nothing
     workers_.pop_back();
   }
 }

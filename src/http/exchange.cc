@@ -34,12 +34,12 @@ struct ToClient final : BodyFilter {
 };
 
 // Headers that only a trusted proxy may send: dropped from everybody else (attack cases C36, C39, C41).
-constexpr HeaderId untrusted[] = {HeaderId::forwarded,          HeaderId::x_forwarded_for,   HeaderId::x_forwarded_proto,
+constexpr HeaderSet untrusted{HeaderId::forwarded,          HeaderId::x_forwarded_for,   HeaderId::x_forwarded_proto,
                                   HeaderId::x_forwarded_host,   HeaderId::x_forwarded_port,  HeaderId::x_forwarded_prefix,
                                   HeaderId::x_forwarded_scheme, HeaderId::x_real_ip,         HeaderId::true_client_ip,
                                   HeaderId::cf_connecting_ip};
 
-constexpr HeaderId hop_by_hop[] = {HeaderId::keep_alive,       HeaderId::proxy_connection, HeaderId::proxy_authenticate,
+constexpr HeaderSet hop_by_hop{HeaderId::connection,       HeaderId::keep_alive,       HeaderId::proxy_connection, HeaderId::proxy_authenticate,
                                    HeaderId::proxy_authorization, HeaderId::te,            HeaderId::trailer,
                                    HeaderId::transfer_encoding, HeaderId::http2_settings,  HeaderId::proxy};
 
@@ -57,11 +57,12 @@ void drop_named(Headers& headers, std::string_view list) {
 }
 
 void drop_hop_by_hop(Headers& headers, bool upgrade) {
-  for (const Header& h : headers) {
-    if (h.id == HeaderId::connection) drop_named(headers, h.value);
+  if (headers.find(HeaderId::connection) != nullptr) {
+    for (const Header& h : headers) {
+      if (h.id == HeaderId::connection) drop_named(headers, h.value);
+    }
   }
-  headers.remove(HeaderId::connection);
-  for (HeaderId id : hop_by_hop) headers.remove(id);
+  headers.remove(hop_by_hop);
   if (!upgrade) headers.remove(HeaderId::upgrade);
 }
 
@@ -133,9 +134,7 @@ void Exchange::prepare() {
   const ClientAddress address = site_->trusted_proxies().resolve(client_info_.socket_ip, headers, arena_);
   client_info_.ip = address.ip;
   if (!address.scheme.empty()) client_info_.scheme = address.scheme;
-  if (!address.trusted) {
-    for (HeaderId id : untrusted) headers.remove(id);
-  }
+  if (!address.trusted) headers.remove(untrusted);
 }
 
 bool Exchange::set_path(std::string_view encoded) {
@@ -271,7 +270,7 @@ Verdict Exchange::reply_with(int status, std::string_view content_type, std::str
   has_answer_ = true;
   answer_status_ = status;
   answer_body_ = body;
-  answer_headers_ = Headers(arena_);
+  if (answer_headers_.size() != 0) answer_headers_ = Headers(arena_);
   if (!content_type.empty()) answer_headers_.add(HeaderId::content_type, content_type);
   return Verdict::done();
 }
@@ -292,7 +291,7 @@ void Exchange::deliver_answer() {
 void Exchange::prepare_answer() {
   response_.status = answer_status_;
   response_.reason = reason_phrase(answer_status_);
-  response_.headers = answer_headers_;
+  response_.headers.take(answer_headers_);
   response_.body = {Framing::length, answer_body_.size()};
 }
 

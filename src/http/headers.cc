@@ -158,7 +158,6 @@ const Header* Headers::find(HeaderId id, std::string_view name) const {
   return nullptr;
 }
 
-const Header* Headers::find(HeaderId id) const { return find(id, header_name(id)); }
 const Header* Headers::find(std::string_view name) const { return find(header_id(name), name); }
 
 void Headers::set(HeaderId id, std::string_view name, std::string_view value) {
@@ -175,7 +174,6 @@ void Headers::set(HeaderId id, std::string_view name, std::string_view value) {
   }
 }
 
-void Headers::set(HeaderId id, std::string_view value) { set(id, header_name(id), value); }
 void Headers::set(std::string_view name, std::string_view value) { set(header_id(name), name, value); }
 
 size_t Headers::remove(HeaderId id, std::string_view name) {
@@ -191,7 +189,15 @@ size_t Headers::remove(HeaderId id, std::string_view name) {
   return removed;
 }
 
-size_t Headers::remove(HeaderId id) { return remove(id, header_name(id)); }
+void Headers::remove_set(uint64_t bits) {
+  for (Header* h = list_; h != list_ + used_; ++h) {
+    if (h->removed || h->id == HeaderId::other || (bits & bit(h->id)) == 0) continue;
+    h->removed = true;
+    --live_;
+  }
+  present_ &= ~bits;
+}
+
 size_t Headers::remove(std::string_view name) { return remove(header_id(name), name); }
 
 size_t Headers::count(HeaderId id) const {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 #include "core/arena.h"
@@ -36,6 +37,18 @@ struct Header {
   bool removed;
 };
 
+// Some of the numbered names.
+class HeaderSet {
+ public:
+  constexpr HeaderSet(std::initializer_list<HeaderId> ids) {
+    for (const HeaderId id : ids) bits_ |= uint64_t{1} << static_cast<unsigned>(id);
+  }
+
+ private:
+  friend class Headers;
+  uint64_t bits_ = 0;
+};
+
 class Headers {
  public:
   explicit Headers(core::Arena& arena) : arena_(&arena) {}
@@ -55,7 +68,7 @@ class Headers {
   void add(std::string_view name, std::string_view value) { add(header_id(name), name, value); }
 
   // The first field of that name, or null.
-  const Header* find(HeaderId id) const;
+  const Header* find(HeaderId id) const { return (present_ & bit(id)) == 0 ? nullptr : find(id, header_name(id)); }
   const Header* find(std::string_view name) const;
   // The value of the first field of that name; empty when there is none.
   std::string_view get(HeaderId id) const {
@@ -63,10 +76,17 @@ class Headers {
     return header != nullptr ? header->value : std::string_view();
   }
   // One field of that name with that value: the first keeps its place, further ones are removed.
-  void set(HeaderId id, std::string_view value);
+  void set(HeaderId id, std::string_view value) {
+    if ((present_ & bit(id)) == 0) add(id, header_name(id), value);
+    else set(id, header_name(id), value);
+  }
   void set(std::string_view name, std::string_view value);
   // Removes all fields of that name; how many there were.
-  size_t remove(HeaderId id);
+  size_t remove(HeaderId id) { return (present_ & bit(id)) == 0 ? 0 : remove(id, header_name(id)); }
+  // Removes all fields of these names.
+  void remove(const HeaderSet& names) {
+    if ((present_ & names.bits_) != 0) remove_set(names.bits_);
+  }
   size_t remove(std::string_view name);
   size_t count(HeaderId id) const;
   // The fields that were not removed.
@@ -103,6 +123,7 @@ class Headers {
   const Header* find(HeaderId id, std::string_view name) const;
   void set(HeaderId id, std::string_view name, std::string_view value);
   size_t remove(HeaderId id, std::string_view name);
+  void remove_set(uint64_t bits);
   void grow(size_t need);
   void copy(const Headers& other);
 

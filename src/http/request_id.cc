@@ -6,10 +6,27 @@
 #include <sys/random.h>
 
 #include <bit>
+#include <cstring>
 
 #include "core/check.h"
 
 namespace goma::http {
+
+namespace {
+
+// Two hex digits for every byte.
+struct PairTable {
+  constexpr PairTable() {
+    constexpr char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 256; ++i) {
+      text[i][0] = digits[i >> 4];
+      text[i][1] = digits[i & 15];
+    }
+  }
+  char text[256][2]{};
+};
+
+}  // namespace
 
 RequestIds::RequestIds() { GOMA_CHECK(::getrandom(state_, sizeof state_, 0) == static_cast<ssize_t>(sizeof state_)); }
 
@@ -26,11 +43,11 @@ uint64_t RequestIds::next() {
 }
 
 std::string_view RequestIds::make(core::Arena& arena) {
-  static constexpr char digits[] = "0123456789abcdef";
+  static constexpr PairTable pairs;
   char* text = arena.array<char>(32);
   for (int half = 0; half < 2; ++half) {
     uint64_t bits = next();
-    for (int i = 0; i < 16; ++i, bits >>= 4) text[half * 16 + i] = digits[bits & 15];
+    for (int i = 0; i < 8; ++i, bits >>= 8) std::memcpy(text + half * 16 + i * 2, pairs.text[bits & 255], 2);
   }
   return {text, 32};
 }
