@@ -160,13 +160,6 @@ void Control::answer(uint64_t client, const Answer& answer) {
   to.flush();
 }
 
-bool Control::busy() const {
-  for (const auto& [number, client] : clients_) {
-    if (client->asked) return true;
-  }
-  return false;
-}
-
 Result<int> ask_control(const std::string& path, const std::vector<std::string>& words,
                         const std::function<void(char kind, std::string_view text)>& line) {
   Result<int> connected = connect_unix(path);

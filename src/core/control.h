@@ -51,8 +51,6 @@ class Control {
 
   // Sends the answer; harmless when the client is gone.
   void answer(uint64_t client, const Answer& answer);
-  // Whether an answer is still on its way to somebody.
-  bool busy() const;
 
  private:
   struct Client;

@@ -249,12 +249,17 @@ bool Family::reaped(pid_t pid, int status) {
   const int64_t earned = (loop_.now_ms() - child->started_ms) / allowance_ms;
   child->spent_ = std::max<int64_t>(child->spent_ - earned, 0) + 1;
   listener_.on_gone(*child);
-  if (!closing_) {
-    ++child->restarts;
-    metrics_.add(restarts_);
-    schedule(*child);
-  }
+  // A change that is refused because of this death gives up slots, perhaps this one.
+  if (closing_ || !has(child)) return true;
+  ++child->restarts;
+  metrics_.add(restarts_);
+  schedule(*child);
   return true;
+}
+
+bool Family::has(const Child* child) const {
+  return child == manager_.get() ||
+         std::any_of(workers_.begin(), workers_.end(), [child](const std::unique_ptr<Child>& worker) { return worker.get() == child; });
 }
 
 void Family::tell_death(const Child& child, int status) {

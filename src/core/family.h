@@ -134,6 +134,7 @@ class Family {
   void tell_death(const Child& child, int status);
   void schedule(Child& child);
   void forget(pid_t pid);
+  bool has(const Child* child) const;
 
   Loop& loop_;
   Listeners& listeners_;

@@ -132,7 +132,6 @@ Loader::~Loader() {
 void Loader::start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done) {
   GOMA_CHECK(!running());
   done_ = std::move(done);
-  answered_ = false;
   Result<std::pair<int, int>> line = Channel::pair();
   if (!line) return finish(failure(line.error().text));
   const int theirs = line->second;
@@ -148,7 +147,7 @@ void Loader::start(Loop& loop, const Fork& fork, const Service& service, const S
 void Loader::on_message(Message& message) {
   std::vector<Descriptor> fds;
   for (const int fd : message.fds) fds.emplace_back(fd);
-  if (message.kind != outcome || fds.empty() || answered_) return;
+  if (message.kind != outcome || fds.empty()) return;
   Result<std::string> text = read_memory_file(fds[0].get());
   Loaded loaded;
   if (!text || !unpack(*text, loaded) || (loaded.ok && fds.size() < 2)) {
@@ -156,7 +155,6 @@ void Loader::on_message(Message& message) {
   } else if (loaded.ok) {
     loaded.bundle = std::move(fds[1]);
   }
-  answered_ = true;
   finish(std::move(loaded));
 }
 
@@ -166,19 +164,19 @@ void Loader::on_overdue() {
 
 bool Loader::reaped(pid_t pid, int status) {
   if (pid != pid_) return false;
-  // The answer may still lie in the line.
-  if (!answered_) channel_.drain();
-  pid_ = -1;
-  overdue_.stop();
-  channel_.close();
-  if (answered_) return true;
+  channel_.drain();  // the answer may still lie in the line
+  if (!running()) return true;
   const std::string how = WIFSIGNALED(status) ? fmt::format("signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)))
                                               : fmt::format("exit code {}", WEXITSTATUS(status));
   finish(failure(fmt::format("the loader died while it read the configuration: {}", how)));
   return true;
 }
 
+// From here on the child is nobody's: it ends by itself and is reaped with the others, and another load may begin.
 void Loader::finish(Loaded loaded) {
+  pid_ = -1;
+  overdue_.stop();
+  channel_.close();
   if (done_) std::exchange(done_, nullptr)(std::move(loaded));
 }
 

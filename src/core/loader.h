@@ -62,7 +62,6 @@ class Loader {
   Channel channel_;
   Timer overdue_;
   pid_t pid_ = -1;
-  bool answered_ = false;
   std::function<void(Loaded)> done_;
 };
 
