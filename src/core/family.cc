@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 
 #include "core/log.h"
 #include "core/orders.h"
@@ -55,9 +56,12 @@ Family::Family(Loop& loop, Listeners& listeners, Slab& slab, Metrics& metrics, F
   Result<ProcessTable> table = ProcessTable::open(slab_);
   GOMA_CHECK(table.ok());
   processes_ = std::make_unique<ProcessTable>(std::move(table).value());
+  processes_->enter(ProcessTable::Role::master, -1, int64_t{1000} * ::time(nullptr));
   metrics_.describe("goma_worker_restarts_total", Metrics::Kind::counter, "Processes that were started again after they died.");
   restarts_ = metrics_.counter("goma_worker_restarts_total");
 }
+
+Family::~Family() { processes_->leave(::getpid()); }
 
 void Family::set_entry(Fork fork, ChildMain main) {
   fork_ = std::move(fork);

@@ -97,6 +97,9 @@ class Child {
 class Family {
  public:
   Family(Loop& loop, Listeners& listeners, Slab& slab, Metrics& metrics, FamilyListener& listener);
+  Family(const Family&) = delete;
+  Family& operator=(const Family&) = delete;
+  ~Family();
 
   void set_entry(Fork fork, ChildMain main);
   // Makes sure that slots 0..workers-1 and the manager have a process.
