@@ -119,6 +119,7 @@ void Exchange::begin() {
     return;
   }
   route_ = match.route;
+  if (!route_->bound && runtime_.binder != nullptr) runtime_.binder->bind(*route_);
   route_metrics_ = route_->metrics;
   logged_ = route_->listed;
   run_chain(0);

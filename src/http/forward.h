@@ -61,7 +61,6 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
   Exchange& x_;
   Backend* backend_ = nullptr;
   H1Client* connection_ = nullptr;
-  const Headers* headers_ = nullptr;
   int attempts_ = 0;
   bool body_taken_ = false;   // request body has left: no second attempt
   bool request_ended_ = false;

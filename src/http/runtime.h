@@ -19,6 +19,7 @@ namespace goma::http {
 class AccessLog;
 class PeerPools;
 class RequestIds;
+class RouteBinder;
 class ServerMetrics;
 class Site;
 
@@ -42,6 +43,7 @@ struct Runtime {
   ServerMetrics* metrics = nullptr;
   AccessLog* access_log = nullptr;
   RequestIds* ids = nullptr;
+  RouteBinder* binder = nullptr;
   core::ProcessTable* processes = nullptr;  // told what is being served, for a crash report
   Site* site = nullptr;
   ConnectionLimits limits = {};

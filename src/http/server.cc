@@ -85,7 +85,7 @@ struct Server::Worker {
   ServerMetrics metrics;
   AccessLog access_log;
   RequestIds ids;
-  std::map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
+  std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
   std::vector<std::unique_ptr<Listener>> listeners;
   core::List<H1Server, &H1Server::hook> connections;
   core::List<H1Server, &H1Server::hook> dead;
@@ -145,6 +145,7 @@ std::string Server::query(const core::Built& built, const std::string& what, boo
 
 void Server::start(core::Context& context) {
   worker_ = std::make_unique<Worker>(context);
+  worker_->runtime.binder = this;
   worker_->burial.bind<&Server::bury>(this);
   worker_->grace.bind<&Server::end_grace>(*context.loop, this);
   worker_->hold.bind<&Server::go_on_accepting>(*context.loop, this);
@@ -162,7 +163,6 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   w.resolver->configure(resolver_options(site->config()));
   if (old != nullptr && site->config().gateway.networking.dns_cache.clear_on_reload) w.resolver->clear();
   w.access_log.configure(access_log_settings(site->config()));
-  bind_routes(*site);
   w.runtime.site = site;
   listen(std::move(listening));
   if (old == nullptr) return;
@@ -171,15 +171,14 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   old->release();
 }
 
-void Server::bind_routes(Site& site) {
+void Server::bind(const Route& route) {
   Worker& w = *worker_;
-  for (Route& route : site.routes()) {
-    if (route.upstream) route.upstream->bind(w.peers);
-    if (!route.metrics_enabled) continue;
-    std::unique_ptr<RouteMetrics>& metrics = w.route_metrics[route.name];
-    if (!metrics) metrics = std::make_unique<RouteMetrics>(*w.context.metrics, route.name);
-    route.metrics = metrics.get();
-  }
+  route.bound = true;
+  if (route.upstream) route.upstream->bind(w.peers);
+  if (!route.metrics_enabled) return;
+  std::unique_ptr<RouteMetrics>& metrics = w.route_metrics[route.name];
+  if (!metrics) metrics = std::make_unique<RouteMetrics>(*w.context.metrics, route.name);
+  route.metrics = metrics.get();
 }
 
 void Server::reopen_logs() { worker_->access_log.flush(); }

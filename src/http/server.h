@@ -10,10 +10,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/list.h"
@@ -28,7 +28,7 @@
 
 namespace goma::http {
 
-class Server final : public core::Service, public ConnectionOwner {
+class Server final : public core::Service, public ConnectionOwner, public RouteBinder {
  public:
   explicit Server(std::span<const ModuleInfo* const> modules);
   ~Server() override;
@@ -48,6 +48,7 @@ class Server final : public core::Service, public ConnectionOwner {
 
   void on_connection_phase(H1Server& connection) override;
   void on_connection_closed(H1Server& connection) override;
+  void bind(const Route& route) override;
 
   void listen(std::vector<core::Listening> listening);
   void accept_from(int fd);
@@ -63,7 +64,6 @@ class Server final : public core::Service, public ConnectionOwner {
   void bury();
   void check_drained();
   void end_grace();
-  void bind_routes(Site& site);
   size_t slots() const;
   std::function<std::string()> metrics_renderer() const;
 

@@ -4,7 +4,7 @@
 // order is a a b a, never a burst (goma-config 8.1, made even). No weights means equal ones; a weight of 0 beside
 // others means never.
 //
-// The endpoint's connections are in a PeerPool of the worker; an upstream only knows which one, bound on commit.
+// The endpoint's connections are in a PeerPool of the worker; an upstream only knows which one, bound with the first request.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct Backend {
   std::string base_path;  // of the endpoint, without trailing slash
   std::string base_query;
   int64_t weight = 0;
-  PeerPool* pool = nullptr;  // bound on commit
+  PeerPool* pool = nullptr;  // bound with the first request
 };
 
 class Upstream {
