@@ -257,7 +257,9 @@ class Goma:
     def environment(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("GOMA_", "NOTIFY_", "LISTEN_"))}
         env["NOTIFY_SOCKET"] = self.path("notify.sock")
-        sanitizer = f"log_path={self.path('sanitizer')}:abort_on_error=0"
+        os.makedirs(self.path("sanitizer"), exist_ok=True)
+        os.chmod(self.path("sanitizer"), 0o777)         # workers that gave up root report too
+        sanitizer = f"log_path={self.path('sanitizer/report')}:abort_on_error=0"
         env["ASAN_OPTIONS"] = sanitizer + ":detect_leaks=1"
         env["UBSAN_OPTIONS"] = sanitizer + ":print_stacktrace=1"
         env.update(self.extra_env)
@@ -421,7 +423,7 @@ class Goma:
         problems = []
         if self.process is not None:
             if self.process.poll() is None or self.family():
-                problems += self.descriptor_problems() if self.guards else []
+                problems += self.descriptor_problems() + self.restart_problems() if self.guards else []
                 if not self.stop():
                     problems.append("did not stop on QUIT: " + ", ".join(f"{p} {title(p)}" for p in self.family()))
             code = self.process.poll()
@@ -430,13 +432,19 @@ class Goma:
             if self.guards and self.family():
                 problems.append("orphans: " + ", ".join(f"{p} {title(p)}" for p in self.family()))
             self.kill()
-        problems += [line for line in self.output.splitlines() if re.search(r"(?i)\balert\b|invariant|sanitizer", line)
+        problems += [line for line in self.output.splitlines() if re.search(r"(?i)\balert\b|invariant|sanitizer|runtime error:", line)
                      and self.guards][:5]
-        for report in glob.glob(self.path("sanitizer*")):
+        for report in glob.glob(self.path("sanitizer/*")):
             problems.append(read(report)[:4000])
         if self.notify:
             self.notify.close()
         return problems
+
+    def restart_problems(self):
+        """No worker died, unless the test says so by an empty baseline."""
+        if not self.baseline or not os.path.exists(self.path("control.sock")):
+            return []
+        return [f"worker {w['slot']} was restarted" for w in self.status()["workers"] if w["restarts"]]
 
     def descriptor_problems(self):
         """Descriptors of workers that lived from the start must be back; a few lazily opened ones are no leak."""
