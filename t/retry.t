@@ -22,6 +22,10 @@ second = Origin(name="second")
 goma = Goma([route("/", origin), route("/pair", [f"http://127.0.0.1:{refused_port()}", second])], workers=1, log={"level": "error"})
 client = goma.client()
 same([client.get("/stale").status for _ in range(6)], [200] * 6, "a reused connection that closes is replaced unseen")
+for kind, headers, body in [("an empty body", {}, b""), ("an empty chunked body", {"Transfer-Encoding": "chunked"}, b"0\r\n\r\n")]:
+    client = goma.client()
+    got = [client.request("POST", "/stale", headers, body).status for _ in range(4)]
+    same(set(got) - {200, 502}, set(), f"{kind} on a stale connection is answered") or note(got)
 origin.clear()
 same(client.request("POST", "/drop", body=b"x").status, 502, "a POST on a new connection is not repeated")
 same(len([r for r in origin.requests if r.method == "POST"]) <= 2, True, "the backend saw it once, or twice if the first was a stale connection")
