@@ -81,6 +81,30 @@ same(goma.get("/refused").status, 502, "a refused connection is 502")
 same(goma.get("/nowhere").status, 502, "an unknown name is 502")
 same(goma.get("/refused").text, "502 Bad Gateway \n", "with Goma's text")
 same(goma.request("POST", "/silent", body=b"x").text, "504 Gateway Timeout \n", "a timeout as well")
+for kind, send, want in [("half a head", b"HTTP/1.1 200 OK\r\nContent-Le", 502), ("half a body", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123", 200)]:
+    def script_reset(connection, send=send):
+        while connection.head():
+            connection.send(send)
+            connection.reset()
+            return
+    resetting = Origin(script=script_reset)
+    goma.configure([route("/", resetting)], log={"level": "off"})
+    goma.reload()
+    got = []
+    for _ in range(40):
+        client = goma.client(timeout=3 * SLOW)
+        client.request("POST", "/", body=b"x" * 300000, read=False)
+        try:
+            reply = client.response()
+            got.append((reply.status, reply.complete))
+        except (Closed, Timeout) as error:
+            got.append(type(error).__name__)
+        client.close()
+        if got[-1] == "Timeout":
+            break
+    expect(set(got) <= {(502, True), (200, False), "Closed"}, f"{kind} and a reset at once, after an upload, hangs nobody", got[-3:])
+goma.configure([route("/", origin)], log={"level": "off"})
+goma.reload()
 client = goma.client()
 client.send("HEAD /short HTTP/1.1\r\nHost: a.test\r\n\r\nGET /fine HTTP/1.1\r\nHost: a.test\r\n\r\n")
 client.response("HEAD")
