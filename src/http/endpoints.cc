@@ -10,11 +10,13 @@ namespace goma::http {
 
 namespace {
 
-class StatusEndpoint final : public Endpoint {
+class ConstantEndpoint final : public Endpoint {
  public:
-  Verdict serve(Exchange& x) const override {
-    return x.reply_with(200, "application/json", "{\"name\":\"Service Gateway\",\"status\":\"running\",\"error\":\"\"}\n");
-  }
+  explicit ConstantEndpoint(std::string_view json) : json_(json) {}
+  Verdict serve(Exchange& x) const override { return x.reply_with(200, "application/json", json_); }
+
+ private:
+  std::string_view json_;
 };
 
 class MetricsEndpoint final : public Endpoint {
@@ -31,7 +33,13 @@ class MetricsEndpoint final : public Endpoint {
 
 }  // namespace
 
-std::unique_ptr<Endpoint> make_status_endpoint() { return std::make_unique<StatusEndpoint>(); }
+std::unique_ptr<Endpoint> make_status_endpoint() {
+  return std::make_unique<ConstantEndpoint>("{\"name\":\"Service Gateway\",\"status\":\"running\",\"error\":\"\"}\n");
+}
+
+std::unique_ptr<Endpoint> make_route_health_endpoint() {
+  return std::make_unique<ConstantEndpoint>("{\"status\":\"healthy\",\"routes\":[]}\n");
+}
 
 std::unique_ptr<Endpoint> make_metrics_endpoint(std::function<std::string()> render) {
   return std::make_unique<MetricsEndpoint>(std::move(render));

@@ -15,6 +15,7 @@
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 #include "http/site.h"
+#include "http/visitors.h"
 
 namespace goma::http {
 
@@ -494,9 +495,10 @@ void Exchange::account() {
   if (tunnel_counted_ && runtime_.metrics != nullptr) runtime_.metrics->tunnel_closed();
   if (runtime_.metrics != nullptr) runtime_.metrics->exchange(static_cast<size_t>(ending_));
   if (route_metrics_ != nullptr) {
-    const int64_t took = runtime_.loop.now_us() - started_us_;
+    const int64_t now_us = runtime_.loop.now_us();
     const uint64_t announced = request_.body.framing == Framing::length ? request_.body.length : 0;
-    route_metrics_->record(request_.method, status, took, trace.backend.empty() ? -1 : trace.backend_us, announced, response_bytes);
+    route_metrics_->record(request_.method, status, now_us - started_us_, trace.backend.empty() ? -1 : trace.backend_us, announced, response_bytes);
+    if (runtime_.visitors != nullptr) runtime_.visitors->note(client_info_.ip, request_.headers.get(HeaderId::user_agent), now_us / 1'000'000);
   }
   if (runtime_.access_log != nullptr && logged_) runtime_.access_log->record(*this);
 }

@@ -65,7 +65,8 @@ void Forward::cancel() {
 
 void Forward::start() {
   const RequestHead& request = x_.request();
-  request_ended_ = request.body.framing == Framing::none && !request.upgrade;
+  const bool empty = request.body.framing == Framing::none || (request.body.framing == Framing::length && request.body.length == 0);
+  request_ended_ = empty && !request.upgrade;
   x_.trace.backend_start_us = x_.runtime().loop.now_us();
   attempt(false);
 }
@@ -85,12 +86,12 @@ void Forward::on_lease(H1Client& connection) {
   connection_ = &connection;
   connection.attach(*this);
   build_request();
-  if (request_ended_ && x_.request().body.framing == Framing::none) {
-    connection.flush();
-    return;
-  }
   full_ = false;
-  x_.resume_request();
+  if (request_ended_) {  // nothing of it had left: an empty body, perhaps once more
+    connection.finish_body(nullptr);
+  } else {
+    x_.resume_request();
+  }
   flush_request();
 }
 
@@ -146,7 +147,9 @@ void Forward::request_body(std::string_view data) {
 }
 
 void Forward::request_end(const Headers* trailers) {
+  if (request_ended_) return;
   request_ended_ = true;
+  if (trailers != nullptr) body_taken_ = true;
   if (connection_ != nullptr) connection_->finish_body(trailers);
 }
 

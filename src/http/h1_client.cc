@@ -214,10 +214,13 @@ bool H1Client::read_once() {
     if (got.n != 0) close();
     return got.n == 0;
   }
+  const uint64_t serving = served_;
   const size_t used = consume(block.data(), n);
   if (state_ == State::closed) return false;
   if (used < n) pending_.assign(block.data() + used, n - used);
-  return (got.more || send_broken_) && !paused_;
+  // A short read means that the kernel has no more, unless a reset came with the bytes: libevent reports that as
+  // readiness only, and there will be no other event. So an unfinished response is read until the kernel says so.
+  return (got.more || send_broken_ || served_ == serving) && !paused_;
 }
 
 bool H1Client::splice_once() {
@@ -363,7 +366,6 @@ void H1Client::response_complete(const Headers* trailers) {
   }
   state_ = State::idle;
   pending_.clear();
-  arm(pool_.limits().idle_ms);
   pool_.released(*this);
 }
 

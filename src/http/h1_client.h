@@ -41,6 +41,8 @@ class H1Client final : public BackendStream {
   // The connection now serves this handler.
   void attach(BackendHandler& handler) { handler_ = &handler; }
   bool reused() const { return served_ > 0; }
+  // It is idle and closes itself after this time.
+  void rest(int64_t idle_ms) { arm(idle_ms); }
   State state() const { return state_; }
 
   void send(const BackendRequest& request) override;

@@ -112,6 +112,8 @@ bool H1Server::read_once() {
   if (got.state == core::Stream::Io::ok) {
     unread_ = got.more;
     process(block.data(), base + got.n);
+    // As in H1Client: an unfinished message is read until the kernel says that there is no more.
+    if (state_ == State::head || state_ == State::tunnel || body_ == BodyState::arriving || body_ == BodyState::abandoned) unread_ = true;
     return state_ != State::closed;
   }
   input_.assign(block.data(), base);
@@ -141,6 +143,7 @@ void H1Server::process(const char* data, size_t n) {
   processing_ = false;
   if (ongoing_ != nullptr && state_ != State::closed && ongoing_->exchange->flush_request() == Flow::pause) unread_ = true;
   if (used < n && state_ != State::closed) input_.assign(data + used, n - used);
+  if (state_ == State::exchange && body_ == BodyState::arriving && !waits_for_client() && ongoing_->exchange->wants_request_body()) await_body();
 }
 
 // ---------------------------------------------------------------- request heads
@@ -377,7 +380,8 @@ core::Stream::Read H1Server::splice(core::Stream& source, size_t max) {
 // ---------------------------------------------------------------- the end of an exchange, and what comes after
 
 bool H1Server::exchange_done() const {
-  if (!response_over_ || stream_.backlog() != 0) return eof_;
+  if (eof_) return true;
+  if (!response_over_ || stream_.backlog() != 0) return false;
   return body_ != BodyState::arriving && body_ != BodyState::abandoned;
 }
 

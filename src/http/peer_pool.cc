@@ -42,7 +42,7 @@ PeerPool::~PeerPool() {
 
 void PeerPool::acquire(Waiter& waiter, bool fresh) {
   waiter.pool = this;
-  H1Client* connection = fresh ? nullptr : lists_->idle.front();
+  H1Client* connection = fresh && may_open() ? nullptr : lists_->idle.front();
   if (connection != nullptr) {
     connection->hook.unlink();
     --idle_count_;
@@ -110,6 +110,7 @@ void PeerPool::released(H1Client& connection) {
     return;
   }
   connection.hook.unlink();
+  connection.rest(limits_.idle_ms);
   lists_->idle.push_front(connection);
   ++idle_count_;
   ++runtime_.peers->idle_total;

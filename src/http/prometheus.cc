@@ -158,6 +158,8 @@ void write_instance(const Scrape& scrape, const Usage& usage, Page& page) {
   page.single("gateway_uptime_seconds", Kind::gauge, "Time since the gateway was started.", seconds(scrape.now_ms - started));
   page.single("gateway_routes_count", Kind::gauge, "Routes of the configuration, disabled ones included.", scrape.routes);
   page.single("gateway_middlewares_count", Kind::gauge, "Middlewares of the configuration.", scrape.middlewares);
+  page.single("gateway_realtime_visitors_count", Kind::gauge, "Distinct visitors (address and user agent) within visitorTTL.", scrape.visitors);
+  page.single("goma_visitors_evicted_total", Kind::counter, "Visitors who were forgotten within visitorTTL, for lack of room.", scrape.visitors_evicted);
   page.single("goma_build_info", Kind::gauge, "Always 1; the labels tell what runs.", 1, core::metric_labels({{"version", scrape.version}}));
   page.single("goma_config_generation", Kind::gauge, "Number of the configuration in use; every reload adds one.", scrape.generation);
   page.begin_family("goma_processes", Kind::gauge, "Processes of the instance by role.");

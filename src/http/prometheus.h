@@ -24,6 +24,8 @@ struct Scrape {
   uint64_t routes = 0;       // disabled ones included, as Goma counts
   uint64_t middlewares = 0;
   int64_t now_ms = 0;        // wall clock
+  uint64_t visitors = 0;     // within the window
+  uint64_t visitors_evicted = 0;
 };
 
 constexpr std::string_view prometheus_content_type = "text/plain; version=0.0.4; charset=utf-8";

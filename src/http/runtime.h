@@ -22,6 +22,7 @@ class RequestIds;
 class RouteBinder;
 class ServerMetrics;
 class Site;
+class Visitors;
 
 // Limits and times of connections, from gateway.timeouts and gateway.networking. Milliseconds; 0 = none.
 struct ConnectionLimits {
@@ -44,6 +45,7 @@ struct Runtime {
   AccessLog* access_log = nullptr;
   RequestIds* ids = nullptr;
   RouteBinder* binder = nullptr;
+  Visitors* visitors = nullptr;  // null: metrics are off
   core::ProcessTable* processes = nullptr;  // told what is being served, for a crash report
   Site* site = nullptr;
   ConnectionLimits limits = {};

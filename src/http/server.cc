@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "core/helper.h"
 #include "core/log.h"
@@ -22,6 +23,7 @@
 #include "http/describe_site.h"
 #include "http/prometheus.h"
 #include "http/upstream.h"
+#include "http/visitors.h"
 
 namespace goma::http {
 
@@ -76,6 +78,22 @@ struct Server::Worker {
     second.start(1000);
   }
 
+  // Visitors are noted only where metrics are on; without room for them the rest serves.
+  void note_visitors(const MonitoringConf& monitoring) {
+    runtime.visitors = nullptr;
+    if (!monitoring.enable_metrics) return;
+    if (!visitors) {
+      const core::Result<Visitors> opened = Visitors::open(*context.slab);
+      if (!opened.ok()) {
+        core::log::warn("visitors are not counted", {{"error", opened.error().text}});
+        return;
+      }
+      visitors = opened.value();
+    }
+    visitors->set_window(monitoring.visitor_ttl.ms() / 1000);
+    runtime.visitors = &*visitors;
+  }
+
   core::Context context;
   core::Buffers buffers;
   core::ChunkPool chunks;
@@ -85,6 +103,7 @@ struct Server::Worker {
   ServerMetrics metrics;
   AccessLog access_log;
   RequestIds ids;
+  std::optional<Visitors> visitors;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
   std::vector<std::unique_ptr<Listener>> listeners;
   core::List<H1Server, &H1Server::hook> connections;
@@ -127,13 +146,16 @@ std::function<std::string()> Server::metrics_renderer() const {
   return [w] {
     const GatewayConf& gateway = w->runtime.site->config().gateway;
     const timespec now = w->context.loop->wall();
+    const Visitors* visitors = w->runtime.visitors;
     return render_prometheus({.metrics = *w->context.metrics,
                               .slab = *w->context.slab,
                               .version = GOMA_VERSION,
                               .generation = w->runtime.site->generation,
                               .routes = gateway.routes.size(),
                               .middlewares = w->runtime.site->config().middlewares.size(),
-                              .now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000});
+                              .now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000,
+                              .visitors = visitors != nullptr ? visitors->count(w->context.loop->now_ms() / 1000) : 0,
+                              .visitors_evicted = visitors != nullptr ? visitors->evicted() : 0});
   };
 }
 
@@ -163,6 +185,7 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   w.resolver->configure(resolver_options(site->config()));
   if (old != nullptr && site->config().gateway.networking.dns_cache.clear_on_reload) w.resolver->clear();
   w.access_log.configure(access_log_settings(site->config()));
+  w.note_visitors(site->config().gateway.monitoring);
   w.runtime.site = site;
   listen(std::move(listening));
   if (old == nullptr) return;

@@ -186,6 +186,9 @@ class SiteBuilder {
     const MonitoringConf& monitoring = gateway().monitoring;
     if (monitoring.enable_readiness) add_endpoint("/readyz", make_status_endpoint(), false, {}, {});
     if (monitoring.enable_liveness) add_endpoint("/healthz", make_status_endpoint(), false, {}, {});
+    if (monitoring.enable_route_health_check) {
+      add_endpoint("/healthz/routes", make_route_health_endpoint(), false, monitoring.host.text, monitoring.middleware.route_health_check);
+    }
     if (!monitoring.enable_metrics) return;
     add_endpoint(monitoring.metrics_path, make_metrics_endpoint(tools_.render_metrics), true, monitoring.host.text, monitoring.middleware.metrics);
   }
