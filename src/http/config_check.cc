@@ -103,7 +103,7 @@ void Checker::target(const std::string& where, const PlacedText& url) {
   } else if (parts->scheme != "http") {
     problems.error("bad-url", url.place, fmt::format("{} wants a URL with the scheme http or https, got \"{}\"", where, parts->scheme), "did you mean \"http\"?");
   }
-  if (parts->path.find_first_of("?#") != std::string_view::npos) problems.error("bad-url", url.place, fmt::format("{} cannot have a query or a fragment", where));
+  if (parts->path.find('#') != std::string_view::npos) problems.error("bad-url", url.place, fmt::format("{} cannot have a fragment", where));
   if (!parts->user.empty()) problems.error("bad-url", url.place, fmt::format("{} cannot carry a user name or a password", where), "send credentials with a requestHeaders middleware");
 }
 
