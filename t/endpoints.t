@@ -15,6 +15,7 @@ for path in ("/readyz", "/healthz"):
 same(goma.get("/metrics").text, "backend GET", "metrics are for monitoring.host only")
 expect("gateway_requests_total" in goma.get("/metrics", {"Host": "ops.test"}).text, "there they are")
 same(goma.get("/readyz/x").text, "backend GET", "nothing lies under /readyz")
+same(goma.get("/healthz/routes").text, "backend GET", "/healthz/routes is not there unless it is asked for")
 expect("readyz" not in goma.output, "endpoints are not logged")
 
 plain = Goma([route("/shop", origin), route("/readyz", origin, "mine", priority=-1)],
@@ -22,6 +23,16 @@ plain = Goma([route("/shop", origin), route("/readyz", origin, "mine", priority=
 same(plain.get("/readyz").text, "backend GET", "a route with negative priority outranks them")
 same(plain.get("/healthz").status, 404, "a disabled endpoint is not there")
 same(plain.get("/metrics").status, 404, "metrics are off by default")
+MARK = middleware("ops", "responseHeaders", {"setHeaders": {"X-Ops": "1"}})
+health = Goma([route("/", origin)], [MARK], monitoring={
+    "enableRouteHealthCheck": True, "host": "ops.test", "middleware": {"routeHealthCheck": ["ops"]}})
+reply = health.get("/healthz/routes", {"Host": "ops.test"})
+same((reply.status, reply["content-type"], reply.text), (200, "application/json", '{"status":"healthy","routes":[]}\n'),
+     "/healthz/routes: no route has a check")
+same(reply["x-ops"], "1", "behind monitoring.middleware.routeHealthCheck")
+same(health.request("HEAD", "/healthz/routes", {"Host": "ops.test"}).status, 200, "HEAD as well")
+same(health.get("/healthz/routes").text, "backend GET", "for monitoring.host only")
+same(health.get("/healthz/routes/x", {"Host": "ops.test"}).text, "backend GET", "nothing lies under it")
 slash = Goma([route("/shop", origin)])
 reply = slash.get("/readyz/")
 same((reply.status, reply["location"]), (301, "/readyz"), "where nothing else matches, strictSlash redirects")

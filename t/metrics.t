@@ -49,9 +49,19 @@ expect(now["process_resident_memory_bytes"] > 1 << 20 and now["process_cpu_secon
 expect(now['goma_slab_bytes{state="used"}'] > 0, "shared memory")
 expect(now["gateway_uptime_seconds"] >= before["gateway_uptime_seconds"], "uptime")
 
+visitors = now["gateway_realtime_visitors_count"]
+expect(visitors >= 1, "who was here is a visitor", visitors)
+for number in range(30):  # over both workers
+    goma.get("/shop/a", {"User-Agent": f"agent {number % 3}"})
+    goma.get("/quiet", {"User-Agent": f"quiet {number}"})
+    goma.get("/nothing", {"User-Agent": f"lost {number}"})
+    goma.get("/readyz", {"User-Agent": f"probe {number}"})
+same(goma.metrics()["gateway_realtime_visitors_count"], visitors + 3, "a visitor counts once, over both workers, and only where routes are metered")
+same(goma.metrics()["goma_visitors_evicted_total"], 0, "nobody had to give way")
+
 if shutil.which("promtool"):
     checked = subprocess.run(["promtool", "check", "metrics"], input=goma.get("/metrics").text, capture_output=True, text=True, timeout=60)
-    findings = [line for line in (checked.stdout + checked.stderr).splitlines() if line and not line.startswith(("gateway_routes_count", "gateway_middlewares_count"))]
+    findings = [line for line in (checked.stdout + checked.stderr).splitlines() if line and not line.startswith(("gateway_routes_count", "gateway_middlewares_count", "gateway_realtime_visitors_count"))]
     same(findings, [], "promtool finds nothing but Goma's own names")
 else:
     skip("promtool check metrics", "no promtool here")
@@ -61,7 +71,7 @@ for client in held:
     client.get("/shop/a")
 expect(wait_for(lambda: goma.metrics()["goma_connections_active"] >= 7), "open connections are counted")
 before = goma.metrics()
-counters = {k: v for k, v in before.items() if re.search("_total|_bucket|_count|_sum", k) and not k.startswith(("process_", "gateway_routes", "gateway_middle"))}
+counters = {k: v for k, v in before.items() if re.search("_total|_bucket|_count|_sum", k) and not k.startswith(("process_", "gateway_routes", "gateway_middle", "gateway_realtime"))}
 
 
 def stepped_back():
@@ -71,12 +81,14 @@ def stepped_back():
 
 same(goma.reload()[0], 0, "a reload")
 same(stepped_back(), {}, "sets no counter back")
+same(goma.metrics()["gateway_realtime_visitors_count"], before["gateway_realtime_visitors_count"], "nor visitors")
 same(goma.metrics()["goma_config_generation"], before["goma_config_generation"] + 1, "and counts the generation")
 same(goma.metrics()["goma_config_last_reload_success"], 1, "which succeeded")
 for victim in goma.worker_pids():
     send_signal(victim, signal.SIGKILL)
     expect(wait_for(lambda: victim not in goma.worker_pids() and len(goma.worker_pids()) == 2), "a worker is killed and comes back")
 same(stepped_back(), {}, "sets no counter back")
+same(goma.metrics()["gateway_realtime_visitors_count"], before["gateway_realtime_visitors_count"], "nor visitors")
 expect(wait_for(lambda: goma.metrics()["goma_connections_active"] <= 2), "connections of the dead are not counted", goma.metrics()["goma_connections_active"])
 expect(goma.metrics()["gateway_uptime_seconds"] >= before["gateway_uptime_seconds"], "uptime goes on")
 expect(sum(v for k, v in goma.metrics().items() if k.startswith("goma_worker_restarts_total")) >= 2, "restarts are counted")
