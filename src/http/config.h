@@ -170,7 +170,6 @@ struct GatewayConf {
   ExtraConfigConf extra_config;
   DefaultsConf defaults;
   bool strict_slash = true;
-  bool debug = false;
   std::vector<RouteConf> routes;  // main file first, then extraConfig files in lexical order
   // Old spellings; folded into the sections above by load_config.
   std::optional<int> read_timeout, write_timeout, idle_timeout;

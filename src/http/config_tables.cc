@@ -218,7 +218,7 @@ constexpr Field gateway_fields[] = {
     section<&GatewayConf::proxy>("proxy", "Proxies in front of goma whose word about the client counts.", proxy_section),
     section<&GatewayConf::monitoring>("monitoring", "Metrics and health endpoints.", monitoring_section),
     field<&GatewayConf::strict_slash>("strictSlash", "Redirect to the other form of a path when only its trailing slash differs from one that exists."),
-    field<&GatewayConf::debug>("debug", "More fields in access lines; on when the log level is debug or trace."),
+    reserved("debug", "More fields in access lines."),
     section<&GatewayConf::extra_config>("extraConfig", "More files with routes and middlewares.", extra_config_section),
     section<&GatewayConf::defaults>("defaults", "What every route starts with.", defaults_section),
     section<&GatewayConf::routes>("routes", "Which requests go where.", route_section),
