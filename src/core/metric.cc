@@ -203,7 +203,6 @@ const Metrics::Series* Metrics::make(uint32_t family, std::string_view labels, u
                     shared_.cell_count + cells + (reserve != 0 ? reserved_cells : 0) <= max_cells &&
                     shared_.label_count + labels.size() + (reserve != 0 ? reserved_labels : 0) <= label_bytes;
   if (!fits) return nullptr;
-  heal_index();
   Series& series = shared_.series[shared_.series_count];
   series = Series{hash, family, shared_.cell_count, shared_.label_count, static_cast<uint32_t>(labels.size())};
   labels.copy(shared_.labels + shared_.label_count, labels.size());
@@ -225,6 +224,7 @@ const Metrics::Series* Metrics::find_or_make(std::string_view name, std::string_
   const uint64_t hash = hash_of(family, labels);
   if (const Series* series = find(family, labels, hash)) return series;
   const Slab::Lock lock(slab_);
+  heal_index();  // before looking again: what is missing may be this very series
   if (const Series* series = find(family, labels, hash)) return series;
   if (const Series* series = make(family, labels, hash, 1)) return series;
   __atomic_add_fetch(&shared_.overflowed, 1, __ATOMIC_RELAXED);
