@@ -132,7 +132,6 @@ class Exchange {
   bool over() const { return state_ == State::over; }
   State state() const { return state_; }
   bool started_response() const { return started_response_; }
-  // Whether the request was one the gateway read completely.
   uint64_t request_bytes = 0;   // body bytes received from the client
   uint64_t response_bytes = 0;  // body bytes accepted for the client
 
