@@ -73,6 +73,7 @@ class PipePool {
 struct Buffers {
   BufferPool blocks;
   PipePool pipes;
+  std::string sealed;  // TLS records on their way out; empty between calls
 };
 
 }  // namespace goma::core

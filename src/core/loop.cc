@@ -21,9 +21,21 @@ Loop::Loop() {
 
 Loop::~Loop() { event_base_free(base_); }
 
-void Loop::run() { event_base_loop(base_, EVLOOP_NO_EXIT_ON_EMPTY); }
+void Loop::run() {
+  for (stopped_ = false; !stopped_;) {
+    event_base_loop(base_, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    while (Deferred* work = turn_.pop_front()) {
+      enter();
+      work->run_(work->owner_);
+      leave();
+    }
+  }
+}
 
-void Loop::stop() { event_base_loopbreak(base_); }
+void Loop::stop() {
+  stopped_ = true;
+  event_base_loopbreak(base_);
+}
 
 void Loop::refresh_clock() {
   timespec now{};

@@ -7,7 +7,8 @@
 // connections are Deadlines (core/deadline.h), not Timers: moving one is a store.
 //
 // Deferred work runs after the callback that asked for it, before the loop waits again. That is how objects end
-// without being destroyed on their own stack.
+// without being destroyed on their own stack. Work for the end of the turn runs when all callbacks of one wake-up have
+// run: that is how what several of them produced leaves in one system call.
 #pragma once
 
 #include <event2/event.h>
@@ -75,6 +76,10 @@ class Loop {
   void defer(Deferred& work) {
     if (!work.pending()) deferred_.push_back(work);
   }
+  // Runs the bound method when every descriptor and timer that is ready now has been served; asking twice is one run.
+  void at_turn_end(Deferred& work) {
+    if (!work.pending()) turn_.push_back(work);
+  }
 
   event_base* base() { return base_; }
   // For the callback trampolines only.
@@ -87,6 +92,8 @@ class Loop {
   int64_t wall_offset_us_ = 0;
   int64_t wall_read_us_ = 0;
   List<Deferred, &Deferred::hook> deferred_;
+  List<Deferred, &Deferred::hook> turn_;
+  bool stopped_ = false;
 };
 
 // A descriptor's readiness, edge-triggered (open) or level-triggered (open_level). Does not own the descriptor.

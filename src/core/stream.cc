@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace goma::core {
 
@@ -48,8 +49,26 @@ bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == 
 
 }  // namespace
 
+void Stream::take(Stream& other) {
+  close();
+  other.watch_.close();
+  fd_ = std::exchange(other.fd_, -1);
+  rest_ = std::exchange(other.rest_, std::string());
+  rest_sent_ = std::exchange(other.rest_sent_, 0);
+  pipe_ = std::move(other.pipe_);
+  sealed_ = std::move(other.sealed_);
+  received_ = other.received_;
+  sent_ = other.sent_;
+  peer_closed_ = other.peer_closed_;
+  shutdown_wanted_ = other.shutdown_wanted_;
+}
+
 void Stream::close() {
   watch_.close();
+  if (sealed_) {
+    if (fd_ >= 0 && !peer_closed_ && rest_.empty()) say_end();
+    sealed_.reset();
+  }
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   if (pipe_) buffers_.pipes.give(std::move(pipe_));
@@ -61,16 +80,19 @@ void Stream::reset() {
   if (fd_ < 0) return;
   const linger abort{1, 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+  if (sealed_) sealed_->ended = true;
   close();
 }
 
 bool Stream::shutdown_write() {
   shutdown_wanted_ = true;
+  if (sealed_) say_end();
   if (backlog() != 0) return true;
   return ::shutdown(fd_, SHUT_WR) == 0 || errno == ENOTCONN;
 }
 
 Stream::Read Stream::read(char* into, size_t room) {
+  if (sealed_) return read_sealed(into, room);
   const ssize_t n = receive(fd_, into, room);
   if (n > 0) {
     received_ += static_cast<uint64_t>(n);
@@ -87,6 +109,7 @@ Stream::Io Stream::write(std::string_view data) {
 }
 
 Stream::Io Stream::write(const iovec* pieces, int count) {
+  if (sealed_) return write_sealed(pieces, count);
   if (backlog() != 0) return keep(pieces, count, 0);
   const size_t all = total(pieces, count);
   if (all == 0) return Io::ok;
@@ -114,6 +137,7 @@ Stream::Io Stream::keep(const iovec* pieces, int count, size_t skip) {
 }
 
 Stream::Io Stream::flush() {
+  if (sealed_ && !sealed_->held.empty()) rest_.append(std::exchange(sealed_->held, std::string()));
   while (rest_sent_ < rest_.size()) {
     const ssize_t n = send_flat(fd_, rest_.data() + rest_sent_, rest_.size() - rest_sent_);
     if (n < 0) {

@@ -5,6 +5,10 @@
 // So a stream never holds more than one read's worth of bytes.
 //
 // Edge-triggered: after a read that filled the buffer, or one after which the peer may have closed, read again.
+//
+// With a TLS session (core/tls.h) the same calls carry plain bytes to and fro while sealed ones are on the wire: one
+// receive for all records that are there, one send for all records of a write. Whoever speaks over a stream does not
+// see a difference, except that sealed bytes cannot be spliced.
 #pragma once
 
 #include <sys/uio.h>
@@ -16,6 +20,7 @@
 
 #include "core/buffer.h"
 #include "core/loop.h"
+#include "core/tls.h"
 
 namespace goma::core {
 
@@ -50,6 +55,19 @@ class Stream {
   void watch(Loop& loop, Owner* owner) {
     if (!watch_.is_open()) watch_.open<Method>(loop, fd_, owner);
   }
+  // Takes over the descriptor, the TLS session and the backlog of another stream, which is closed and unwatched then.
+  void take(Stream& other);
+
+  // From here on the bytes are sealed. Call handshake until it is ok before anything is read or written.
+  void secure(std::unique_ptr<TlsSession> session);
+  // ok: complete. blocked: an event will come (call flush too when writable). failed: see tls()->error(); the alert is
+  // sent. What this side said last is held back, to leave together with the first write; flush() sends it alone.
+  Io handshake();
+  // The TLS session, or null.
+  const TlsSession* tls() const { return sealed_ ? sealed_->session.get() : nullptr; }
+  // Whether the end of a handshake is still held back.
+  bool holds() const { return sealed_ && !sealed_->held.empty(); }
+
   bool is_open() const { return fd_ >= 0; }
   bool is_watched() const { return watch_.is_open(); }
   int fd() const { return fd_; }
@@ -74,7 +92,7 @@ class Stream {
   // Bytes accepted but not yet taken by the kernel.
   size_t backlog() const { return rest_.size() - rest_sent_ + (pipe_ ? pipe_->inside : 0); }
 
-  // Moves up to max bytes from another stream without copying them to user space.
+  // Moves up to max bytes from another stream without copying them to user space. Requires: neither has TLS.
   // ok: moved n (0 < n <= max, all flushed or in the backlog). blocked: nothing to read now, or no room: see backlog().
   Read splice_from(Stream& source, size_t max);
 
@@ -82,6 +100,19 @@ class Stream {
   uint64_t sent() const { return sent_; }
 
  private:
+  // What a stream with TLS has besides.
+  struct Sealed {
+    std::unique_ptr<TlsSession> session;
+    std::string in;         // received, not yet opened
+    std::string held;       // the end of a handshake, waiting for company
+    bool unopened = false;  // in, or the session itself, holds bytes that a read can have without a receive
+    bool ended = false;     // our close_notify is out
+  };
+
+  Read read_sealed(char* into, size_t room);
+  Io write_sealed(const iovec* pieces, int count);
+  Io send_sealed();
+  void say_end();
   Io keep(const iovec* pieces, int count, size_t skip);
   Io drain_pipe();
 
@@ -90,6 +121,7 @@ class Stream {
   std::string rest_;
   size_t rest_sent_ = 0;
   std::unique_ptr<Pipe> pipe_;
+  std::unique_ptr<Sealed> sealed_;
   uint64_t received_ = 0;
   uint64_t sent_ = 0;
   int fd_ = -1;

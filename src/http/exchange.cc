@@ -77,7 +77,7 @@ std::string_view ending_name(Ending ending) {
   return names[static_cast<size_t>(ending)];
 }
 
-Exchange::Exchange(Runtime& runtime, ClientStream& client, core::Arena& arena, RequestHead& head, std::string_view socket_ip)
+Exchange::Exchange(Runtime& runtime, ClientStream& client, core::Arena& arena, RequestHead& head, std::string_view socket_ip, const TlsFacts* tls)
     : runtime_(runtime),
       client_(client),
       arena_(arena),
@@ -88,7 +88,7 @@ Exchange::Exchange(Runtime& runtime, ClientStream& client, core::Arena& arena, R
       site_(runtime.site),
       started_us_(runtime.loop.now_us()) {
   site_->hold();
-  client_info_ = {socket_ip, socket_ip, "http"};
+  client_info_ = {socket_ip, socket_ip, tls != nullptr ? "https" : "http", tls};
   wait_deadline_.bind<&Exchange::wait_expired>(runtime.wheel, this);
 }
 

@@ -33,6 +33,7 @@ namespace goma::http {
 class Forward;
 class Site;
 struct Runtime;
+struct TlsFacts;
 
 // Who or what ended an exchange, for log and metrics. Names in ending_name().
 enum class Ending : unsigned char {
@@ -57,13 +58,15 @@ struct ClientInfo {
   std::string_view socket_ip;  // the peer of the connection
   std::string_view ip;         // the client, through trusted proxies (goma-config 3.7)
   std::string_view scheme;     // "http" or "https"
+  const TlsFacts* tls;         // of the connection; null: plain
 };
 
 class Exchange {
  public:
   enum class State : unsigned char { deciding, forwarding, responding, tunnelling, over };
 
-  Exchange(Runtime& runtime, ClientStream& client, core::Arena& arena, RequestHead& head, std::string_view socket_ip);
+  Exchange(Runtime& runtime, ClientStream& client, core::Arena& arena, RequestHead& head, std::string_view socket_ip,
+           const TlsFacts* tls);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
   ~Exchange();

@@ -185,7 +185,7 @@ bool H1Client::read_once() {
     return false;
   }
   if (state_ == State::body && pending_.empty() && framing_ == Framing::length && left_ >= splice_from_bytes &&
-      handler_->can_splice()) {
+      stream_.tls() == nullptr && handler_->can_splice()) {
     return splice_once();
   }
   core::BufferPool::Lease block(runtime_.buffers.blocks);

@@ -38,8 +38,8 @@ struct H1Server::Ongoing {
   char ip[48];
 };
 
-H1Server::H1Server(Runtime& runtime, ConnectionOwner& owner, const core::Address& peer)
-    : runtime_(runtime), owner_(owner), stream_(runtime.buffers), peer_(peer), arena_(runtime.chunks) {
+H1Server::H1Server(Runtime& runtime, ConnectionOwner& owner, Arrival arrival)
+    : runtime_(runtime), owner_(owner), stream_(runtime.buffers), arrival_(std::move(arrival)), arena_(runtime.chunks) {
   deadline_.bind<&H1Server::on_deadline>(runtime.wheel, this);
   after_.bind<&H1Server::after_callback>(this);
 }
@@ -48,6 +48,16 @@ H1Server::~H1Server() = default;
 
 void H1Server::open(int fd) {
   stream_.adopt(fd);
+  begin();
+}
+
+void H1Server::open(core::Stream& greeted) {
+  stream_.take(greeted);
+  begin();
+  if (ongoing_ == nullptr && stream_.holds()) stream_.flush();  // nothing to send it with
+}
+
+void H1Server::begin() {
   deadline_.in(runtime_.limits.header_ms);  // the first head may not take longer than any other
   owner_.on_connection_phase(*this);
   unread_ = true;
@@ -174,9 +184,9 @@ void H1Server::start_exchange(std::string_view head_text) {
   ongoing_ = arena_.make<Ongoing>(arena_);
   RequestHead& head = ongoing_->head;
   ParseError error;
-  const std::string_view ip(ongoing_->ip, peer_.ip_text(ongoing_->ip));
+  const std::string_view ip(ongoing_->ip, arrival_.peer.ip_text(ongoing_->ip));
   const bool understood = parse_request(head_text, arena_, runtime_.site->head_limits(), head, error);
-  ongoing_->exchange = arena_.make<Exchange>(runtime_, *this, arena_, head, ip);
+  ongoing_->exchange = arena_.make<Exchange>(runtime_, *this, arena_, head, ip, arrival_.tls.get());
   response_over_ = false;
   ongoing_->understood = understood;
   if (!understood) {
@@ -200,8 +210,8 @@ void H1Server::refuse_head(int status, std::string_view reason) {
   end_wait();
   set_state(State::exchange);
   ongoing_ = arena_.make<Ongoing>(arena_);
-  const std::string_view ip(ongoing_->ip, peer_.ip_text(ongoing_->ip));
-  ongoing_->exchange = arena_.make<Exchange>(runtime_, *this, arena_, ongoing_->head, ip);
+  const std::string_view ip(ongoing_->ip, arrival_.peer.ip_text(ongoing_->ip));
+  ongoing_->exchange = arena_.make<Exchange>(runtime_, *this, arena_, ongoing_->head, ip, arrival_.tls.get());
   close_after_ = true;
   body_ = BodyState::none;
   response_over_ = false;
@@ -363,7 +373,7 @@ void H1Server::abort() {
 }
 
 bool H1Server::can_splice() const {
-  return state_ == State::exchange && !ongoing_->sender.chunked() && ongoing_->sender.owed() != 0 && ongoing_->sender.idle();
+  return stream_.tls() == nullptr && state_ == State::exchange && !ongoing_->sender.chunked() && ongoing_->sender.owed() != 0 && ongoing_->sender.idle();
 }
 
 core::Stream::Read H1Server::splice(core::Stream& source, size_t max) {
@@ -513,6 +523,12 @@ void H1Server::shed() {
   } else {
     end_exchange();
   }
+}
+
+ClientConnection::Phase H1Server::phase() const {
+  if (state_ == State::closed) return Phase::closed;
+  if (waits_for_client()) return Phase::waiting;
+  return state_ == State::idle ? Phase::idle : Phase::busy;
 }
 
 // ---------------------------------------------------------------- time

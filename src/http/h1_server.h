@@ -22,9 +22,9 @@
 #include "core/arena.h"
 #include "core/deadline.h"
 #include "core/list.h"
-#include "core/socket.h"
 #include "core/stream.h"
 #include "http/chunked.h"
+#include "http/connection.h"
 #include "http/exchange.h"
 #include "http/h1_parser.h"
 #include "http/h1_sender.h"
@@ -32,36 +32,25 @@
 
 namespace goma::http {
 
-class H1Server;
-
-// Who owns client connections.
-class ConnectionOwner {
- public:
-  virtual ~ConnectionOwner() = default;
-  virtual void on_connection_phase(H1Server& connection) = 0;  // it began or ended waiting for the client
-  virtual void on_connection_closed(H1Server& connection) = 0; // destroy it after the current callback
-};
-
-class H1Server final : public ClientStream {
+class H1Server final : public ClientConnection, public ClientStream {
  public:
   enum class State : unsigned char { idle, head, exchange, tunnel, lingering, closed };
 
-  H1Server(Runtime& runtime, ConnectionOwner& owner, const core::Address& peer);
+  H1Server(Runtime& runtime, ConnectionOwner& owner, Arrival arrival);
   ~H1Server() override;
 
   // Takes a fresh connection and reads what is already there.
   void open(int fd);
-  // Ends it: idle ones at once (abruptly = false lets an idle one answer one more request with "Connection: close").
-  void drain(bool abruptly);
-  // Cuts it, whatever it is doing.
-  void shed();
+  // The same with a connection that was greeted.
+  void open(core::Stream& greeted);
 
   State state() const { return state_; }
-  // Whether the gateway waits for the client: a head or body that arrives, a response it does not take.
-  bool waits_for_client() const { return waiting_since_ms_ != 0; }
-  int64_t waiting_since_ms() const { return waiting_since_ms_; }
-  // Bytes moved since it began to wait.
-  uint64_t progress() const { return stream_.received() + stream_.sent() - progress_mark_; }
+  Phase phase() const override;
+  int64_t waiting_since_ms() const override { return waiting_since_ms_; }
+  uint64_t progress() const override { return stream_.received() + stream_.sent() - progress_mark_; }
+  // Not abruptly, an idle one answers one more request with "Connection: close".
+  void drain(bool abruptly) override;
+  void shed() override;
 
   void send_informational(const ResponseHead& head) override;
   void send_head(const ResponseHead& head) override;
@@ -73,12 +62,11 @@ class H1Server final : public ClientStream {
   bool can_splice() const override;
   core::Stream::Read splice(core::Stream& source, size_t max) override;
 
-  core::ListHook hook;        // all connections of the server
-  core::ListHook phase_hook;  // idle ones, or those that wait for the client
-
  private:
   enum class BodyState : unsigned char { none, arriving, complete, abandoned };
 
+  void begin();
+  bool waits_for_client() const { return waiting_since_ms_ != 0; }
   void on_ready(unsigned ready);
   void on_deadline();
   void check_progress();
@@ -110,7 +98,7 @@ class H1Server final : public ClientStream {
   Runtime& runtime_;
   ConnectionOwner& owner_;
   core::Stream stream_;
-  core::Address peer_;
+  Arrival arrival_;
   core::Deadline deadline_;
   core::Deferred after_;
   std::string input_;          // received, not yet consumed

@@ -46,7 +46,8 @@ struct RequestHead {
 
   Method method = Method::other;
   Form form = Form::origin;
-  int minor_version = 1;         // 0 or 1
+  int major_version = 1;         // 1 or 2
+  int minor_version = 1;         // 0 or 1; 0 with HTTP/2
   std::string_view method_text;
   std::string_view target;       // as received
   std::string_view scheme;       // of an absolute target, as received; else empty

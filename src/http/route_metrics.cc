@@ -5,6 +5,7 @@
 #include "http/route_metrics.h"
 
 #include <array>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,9 @@ constexpr std::string_view refused_total = "goma_connections_refused_total";
 constexpr std::string_view shed_total = "goma_connections_shed_total";
 constexpr std::string_view exchanges = "goma_requests_total";
 constexpr std::string_view parse_errors = "goma_parse_errors_total";
+constexpr std::string_view handshakes = "goma_tls_handshakes_total";
+constexpr std::string_view handshake_failures = "goma_handshake_failures_total";
+constexpr std::string_view abuses = "goma_http2_abuse_total";
 constexpr std::string_view retries = "goma_backend_retries_total";
 constexpr std::string_view tunnels = "goma_tunnels_opened_total";
 constexpr std::string_view active_tunnels = "goma_tunnels_active";
@@ -70,6 +74,9 @@ constexpr Family families[] = {
     {shed_total, Kind::counter, "Slow client connections cut to make room."},
     {exchanges, Kind::counter, "Requests by the way they ended, those without a route included."},
     {parse_errors, Kind::counter, "Requests refused by the parser, by reason."},
+    {handshakes, Kind::counter, "TLS handshakes with clients, by version and whether a session was resumed."},
+    {handshake_failures, Kind::counter, "Client connections that ended before HTTP began, by reason."},
+    {abuses, Kind::counter, "HTTP/2 connections ended for their behaviour, by kind."},
     {retries, Kind::counter, "Further attempts at a backend."},
     {tunnels, Kind::counter, "Connections that became tunnels (WebSocket and the like)."},
     {active_tunnels, Kind::gauge, "Tunnels open."},
@@ -222,20 +229,30 @@ struct ServerMetrics::Series {
     }
   }
 
-  Metrics::Cell parse_error(std::string_view code) {
-    for (const auto& [known, cell] : parse_error_cells) {
-      if (known == code) return cell;
+  // Counters of one family that differ in one label, made when they are first needed.
+  struct Reasons {
+    std::string_view family, label;
+    std::vector<std::pair<std::string, Metrics::Cell>> cells;
+  };
+  static constexpr size_t max_reasons = 64;
+
+  void count(Reasons& reasons, std::string_view reason) {
+    for (const auto& [known, cell] : reasons.cells) {
+      if (known == reason) return metrics.add(cell);
     }
-    const Metrics::Cell cell = metrics.counter(parse_errors, core::metric_labels({{"reason", code}}));
-    parse_error_cells.emplace_back(code, cell);
-    return cell;
+    if (reasons.cells.size() == max_reasons) reason = "other";
+    reasons.cells.emplace_back(reason, metrics.counter(reasons.family, core::metric_labels({{reasons.label, reason}})));
+    metrics.add(reasons.cells.back().second);
   }
 
   Metrics& metrics;
   Metrics::Cell accepted, active, shed, retry, tunnels_opened, tunnels_active, received, sent;
   std::array<Metrics::Cell, endings> ended;
   std::array<Metrics::Cell, static_cast<size_t>(Refusal::memory) + 1> refused;
-  std::vector<std::pair<std::string, Metrics::Cell>> parse_error_cells;
+  Reasons parse_error{parse_errors, "reason", {}};
+  Reasons failed_handshakes{handshake_failures, "reason", {}};
+  Reasons abuse{abuses, "kind", {}};
+  std::map<std::pair<std::string_view, bool>, Metrics::Cell> handshake;  // versions are static texts
 };
 
 ServerMetrics::ServerMetrics(core::Metrics& metrics) : series_(std::make_unique<Series>(metrics)) {}
@@ -255,7 +272,17 @@ void ServerMetrics::shed() { series_->metrics.add(series_->shed); }
 
 void ServerMetrics::exchange(size_t ending) { series_->metrics.add(series_->ended[ending]); }
 
-void ServerMetrics::parse_error(std::string_view code) { series_->metrics.add(series_->parse_error(code)); }
+void ServerMetrics::parse_error(std::string_view code) { series_->count(series_->parse_error, code); }
+
+void ServerMetrics::handshake(std::string_view version, bool resumed) {
+  Metrics::Cell& cell = series_->handshake[{version, resumed}];
+  if (cell.index == 0) cell = series_->metrics.counter(handshakes, core::metric_labels({{"version", version}, {"resumed", resumed ? "true" : "false"}}));
+  series_->metrics.add(cell);
+}
+
+void ServerMetrics::handshake_failed(std::string_view reason) { series_->count(series_->failed_handshakes, reason.empty() ? "closed" : reason); }
+
+void ServerMetrics::abuse(std::string_view kind) { series_->count(series_->abuse, kind); }
 
 void ServerMetrics::retry() { series_->metrics.add(series_->retry); }
 

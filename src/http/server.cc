@@ -21,6 +21,9 @@
 #include "core/metric.h"
 #include "http/config_modules.h"
 #include "http/describe_site.h"
+#include "http/greeting.h"
+#include "http/h1_server.h"
+#include "http/h2_server.h"
 #include "http/prometheus.h"
 #include "http/upstream.h"
 #include "http/visitors.h"
@@ -30,6 +33,7 @@ namespace goma::http {
 namespace {
 
 constexpr int accepts_per_turn = 16;
+constexpr int handshakes_per_turn = 4;  // about a millisecond
 constexpr int shed_candidates = 64;
 constexpr int64_t hold_ms = 20;
 constexpr int64_t patience_ms = 1'000;
@@ -37,6 +41,14 @@ constexpr size_t reserved_descriptors = 64;  // for logs, pipes, channels
 constexpr std::string_view busy_answer =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 24\r\n"
     "Retry-After: 1\r\nConnection: close\r\n\r\n503 Service Unavailable\n";
+
+// Makes a connection that the list owns.
+template <class C, class List, class... Arguments>
+C& adopt(List& connections, Arguments&&... arguments) {
+  C& made = *std::make_unique<C>(std::forward<Arguments>(arguments)...).release();
+  connections.push_back(made);
+  return made;
+}
 
 int spare_descriptor() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
@@ -48,10 +60,11 @@ struct Server::Listener {
     watch.close();
     ::close(fd);
   }
-  void on_ready(unsigned) { server.accept_from(fd); }
+  void on_ready(unsigned) { server.accept_from(*this); }
   Server& server;
   std::string text;
   int fd;
+  const EntryPoint* entry = nullptr;  // of the current site
   core::Watch watch;
 };
 
@@ -106,10 +119,14 @@ struct Server::Worker {
   std::optional<Visitors> visitors;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
   std::vector<std::unique_ptr<Listener>> listeners;
-  core::List<H1Server, &H1Server::hook> connections;
-  core::List<H1Server, &H1Server::hook> dead;
-  core::List<H1Server, &H1Server::phase_hook> idle;     // oldest first
-  core::List<H1Server, &H1Server::phase_hook> waiting;  // on their clients, oldest first
+  core::List<ClientConnection, &ClientConnection::hook> connections;
+  core::List<ClientConnection, &ClientConnection::hook> dead;
+  core::List<ClientConnection, &ClientConnection::phase_hook> idle;     // oldest first
+  core::List<ClientConnection, &ClientConnection::phase_hook> waiting;  // on their clients, oldest first
+  core::List<Greeting, &Greeting::turn_hook> handshakes;                // that did not fit into this turn
+  int handshakes_left = handshakes_per_turn;
+  core::Deferred turn_end;
+  core::Timer next_turn;
   size_t count = 0;
   core::Deferred burial;
   core::Timer grace;
@@ -125,7 +142,7 @@ Server::Server(std::span<const ModuleInfo* const> modules) : modules_(modules) {
 
 Server::~Server() {
   if (!worker_) return;
-  while (H1Server* connection = worker_->connections.pop_front()) std::unique_ptr<H1Server> last(connection);
+  while (ClientConnection* connection = worker_->connections.pop_front()) std::unique_ptr<ClientConnection> last(connection);
   bury();
   ::close(worker_->spare);
 }
@@ -169,6 +186,8 @@ void Server::start(core::Context& context) {
   worker_ = std::make_unique<Worker>(context);
   worker_->runtime.binder = this;
   worker_->burial.bind<&Server::bury>(this);
+  worker_->turn_end.bind<&Server::end_turn>(this);
+  worker_->next_turn.bind<&Server::take_turns>(*context.loop, this);
   worker_->grace.bind<&Server::end_grace>(*context.loop, this);
   worker_->hold.bind<&Server::go_on_accepting>(*context.loop, this);
 }
@@ -222,26 +241,28 @@ void Server::listen(std::vector<core::Listening> listening) {
     const auto same = std::find_if(old.begin(), old.end(), [&](const auto& l) { return l && l->fd == socket.fd; });
     if (same != old.end()) {
       w.listeners.push_back(std::move(*same));
+      w.listeners.back()->entry = &w.runtime.site->entry_point(socket.text);
       continue;
     }
     core::set_nodelay(socket.fd);  // accepted connections inherit it
     auto listener = std::make_unique<Listener>(*this, socket.text, socket.fd);
+    listener->entry = &w.runtime.site->entry_point(socket.text);
     if (!w.runtime.draining) watch(*listener);
     w.listeners.push_back(std::move(listener));
   }
   for (std::unique_ptr<Listener>& listener : old) {
-    while (listener && accept_one(listener->fd)) {
+    while (listener && accept_one(*listener)) {
     }
   }
 }
 
-void Server::accept_from(int fd) {
+void Server::accept_from(Listener& listener) {
   for (int i = 0; i < accepts_per_turn; ++i) {
     if (!has_room()) {
       hold_accepting();
       return;
     }
-    if (!accept_one(fd)) return;
+    if (!accept_one(listener)) return;
   }
 }
 
@@ -273,46 +294,91 @@ void Server::watch(Listener& listener) {
   if (!listener.watch.is_open()) listener.watch.open_level<&Listener::on_ready>(*worker_->context.loop, listener.fd, &listener);
 }
 
-bool Server::accept_one(int fd) {
+bool Server::accept_one(Listener& listener) {
   core::Address peer;
-  const int connection = core::accept_connection(fd, peer);
+  const int connection = core::accept_connection(listener.fd, peer);
   if (connection >= 0) {
-    admit(connection, peer);
+    admit(connection, peer, *listener.entry);
     return true;
   }
   if (errno == EMFILE || errno == ENFILE) {
-    refuse_without_descriptors(fd);
+    refuse_without_descriptors(listener);
     return false;
   }
   return errno == ECONNABORTED || errno == EINTR;
 }
 
-void Server::admit(int fd, const core::Address& peer) {
+void Server::admit(int fd, const core::Address& peer, const EntryPoint& entry) {
   Worker& w = *worker_;
   if (w.count >= w.runtime.limits.max_connections && !make_room()) {
     turn_away(fd);
     return;
   }
-  auto* connection = std::make_unique<H1Server>(w.runtime, *this, peer).release();  // owned by our lists
-  w.connections.push_back(*connection);
   ++w.count;
   w.metrics.accepted();
-  connection->open(fd);
+  if (entry.plain()) {
+    adopt<H1Server>(w.connections, w.runtime, *this, Arrival{peer, nullptr}).open(fd);
+  } else {
+    adopt<Greeting>(w.connections, w.runtime, *this, entry, peer).open(fd);
+  }
 }
+
+void Server::on_connection_greeted(Greeting& greeting) {
+  Worker& w = *worker_;
+  if (greeting.http2()) {
+    adopt<H2Server>(w.connections, w.runtime, *this, std::move(greeting.arrival())).open(greeting.stream());
+  } else {
+    adopt<H1Server>(w.connections, w.runtime, *this, std::move(greeting.arrival())).open(greeting.stream());
+  }
+  greeting.phase_hook.unlink();
+  greeting.hook.unlink();
+  w.dead.push_back(greeting);
+  w.context.loop->defer(w.burial);
+}
+
+// ---------------------------------------------------------------- handshakes take turns
+
+bool Server::may_handshake(Greeting& greeting) {
+  Worker& w = *worker_;
+  if (greeting.turn_hook.linked()) return false;
+  w.context.loop->at_turn_end(w.turn_end);
+  if (w.handshakes_left > 0) {
+    --w.handshakes_left;
+    return true;
+  }
+  w.handshakes.push_back(greeting);
+  return false;
+}
+
+void Server::end_turn() {
+  Worker& w = *worker_;
+  w.handshakes_left = handshakes_per_turn;
+  if (w.handshakes.front() != nullptr) w.next_turn.start(0);
+}
+
+void Server::take_turns() {
+  Worker& w = *worker_;
+  for (int i = 0; i < handshakes_per_turn; ++i) {
+    Greeting* greeting = w.handshakes.pop_front();
+    if (greeting == nullptr) return;
+    greeting->proceed();
+  }
+}
+
 
 // A slot for a newcomer. True when one was freed.
 bool Server::make_room() {
   Worker& w = *worker_;
-  if (H1Server* oldest = w.idle.front()) {
+  if (ClientConnection* oldest = w.idle.front()) {
     w.metrics.shed();
     oldest->shed();
     return true;
   }
-  H1Server* slowest = nullptr;
+  ClientConnection* slowest = nullptr;
   double least = 0;
   int looked = 0;
   const int64_t now = w.context.loop->now_ms();
-  for (H1Server* c = w.waiting.front(); c != nullptr && looked < shed_candidates; c = w.waiting.next(*c), ++looked) {
+  for (ClientConnection* c = w.waiting.front(); c != nullptr && looked < shed_candidates; c = w.waiting.next(*c), ++looked) {
     const int64_t waited = std::max<int64_t>(now - c->waiting_since_ms(), 1);
     const double rate = static_cast<double>(c->progress()) / static_cast<double>(waited);
     if (slowest != nullptr && rate >= least) continue;
@@ -336,7 +402,7 @@ void Server::turn_away(int fd) {
   ::close(fd);
 }
 
-void Server::refuse_without_descriptors(int fd) {
+void Server::refuse_without_descriptors(Listener& listener) {
   Worker& w = *worker_;
   w.metrics.refused(Refusal::descriptors);
   if (w.context.loop->now_ms() - w.alerted_ms >= 60'000) {
@@ -352,7 +418,7 @@ void Server::refuse_without_descriptors(int fd) {
   }
   ::close(w.spare);
   core::Address peer;
-  const int connection = core::accept_connection(fd, peer);
+  const int connection = core::accept_connection(listener.fd, peer);
   if (connection >= 0) turn_away(connection);
   w.spare = spare_descriptor();
 }
@@ -369,18 +435,16 @@ size_t Server::slots() const {
 
 // ---------------------------------------------------------------- connections
 
-void Server::on_connection_phase(H1Server& connection) {
-  Worker& w = *worker_;
+void Server::on_connection_phase(ClientConnection& connection) {
   connection.phase_hook.unlink();
-  if (connection.state() == H1Server::State::closed) return;
-  if (connection.waits_for_client()) {
-    w.waiting.push_back(connection);
-  } else if (connection.state() == H1Server::State::idle) {
-    w.idle.push_back(connection);
+  switch (connection.phase()) {
+    case ClientConnection::Phase::waiting: worker_->waiting.push_back(connection); return;
+    case ClientConnection::Phase::idle: worker_->idle.push_back(connection); return;
+    default: return;
   }
 }
 
-void Server::on_connection_closed(H1Server& connection) {
+void Server::on_connection_closed(ClientConnection& connection) {
   Worker& w = *worker_;
   connection.phase_hook.unlink();
   connection.hook.unlink();
@@ -392,7 +456,7 @@ void Server::on_connection_closed(H1Server& connection) {
 
 void Server::bury() {
   Worker& w = *worker_;
-  while (H1Server* connection = w.dead.pop_front()) std::unique_ptr<H1Server> last(connection);
+  while (ClientConnection* connection = w.dead.pop_front()) std::unique_ptr<ClientConnection> last(connection);
   check_drained();
 }
 
@@ -405,11 +469,11 @@ void Server::drain(int64_t grace_ms, std::function<void()> done) {
     w.runtime.draining = true;
     for (std::unique_ptr<Listener>& listener : w.listeners) {
       listener->watch.close();
-      while (accept_one(listener->fd)) {
+      while (accept_one(*listener)) {
       }
     }
     w.listeners.clear();
-    for (H1Server* c = w.connections.front(); c != nullptr; c = w.connections.next(*c)) c->drain(false);
+    for (ClientConnection* c = w.connections.front(); c != nullptr; c = w.connections.next(*c)) c->drain(false);
     w.peers.close_idle();
   }
   w.grace.start(std::max<int64_t>(grace_ms, 0));
@@ -419,7 +483,7 @@ void Server::drain(int64_t grace_ms, std::function<void()> done) {
 // The time for finishing is over: idle connections and tunnels end, then everything.
 void Server::end_grace() {
   Worker& w = *worker_;
-  while (H1Server* connection = w.connections.front()) {
+  while (ClientConnection* connection = w.connections.front()) {
     connection->shed();
     if (connection->hook.linked() && w.connections.front() == connection) break;
   }

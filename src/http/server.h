@@ -19,7 +19,7 @@
 #include "core/list.h"
 #include "core/service.h"
 #include "http/access_log.h"
-#include "http/h1_server.h"
+#include "http/connection.h"
 #include "http/peer_pool.h"
 #include "http/request_id.h"
 #include "http/route_metrics.h"
@@ -46,20 +46,24 @@ class Server final : public core::Service, public ConnectionOwner, public RouteB
   struct Listener;
   struct Worker;  // what exists only while serving
 
-  void on_connection_phase(H1Server& connection) override;
-  void on_connection_closed(H1Server& connection) override;
+  void on_connection_phase(ClientConnection& connection) override;
+  void on_connection_closed(ClientConnection& connection) override;
+  void on_connection_greeted(Greeting& greeting) override;
+  bool may_handshake(Greeting& greeting) override;
   void bind(const Route& route) override;
 
   void listen(std::vector<core::Listening> listening);
-  void accept_from(int fd);
-  bool accept_one(int fd);
-  void admit(int fd, const core::Address& peer);
+  void accept_from(Listener& listener);
+  bool accept_one(Listener& listener);
+  void admit(int fd, const core::Address& peer, const EntryPoint& entry);
+  void end_turn();
+  void take_turns();
   bool make_room();
   bool has_room();
   void hold_accepting();
   void go_on_accepting();
   void watch(Listener& listener);
-  void refuse_without_descriptors(int fd);
+  void refuse_without_descriptors(Listener& listener);
   void turn_away(int fd);
   void bury();
   void check_drained();

@@ -51,6 +51,7 @@ class SiteBuilder {
     site_.head_limits_.head_bytes = static_cast<size_t>(networking().max_header_bytes);
     site_.head_limits_.headers = static_cast<size_t>(networking().max_headers);
     site_.trusted_proxies_ = TrustedProxies(gateway().proxy, problems_);
+    add_entry_points();
     check_known_types();
     for (const MiddlewareConf& conf : site_.config_->middlewares) build_middleware(conf);
     for (const RouteConf& conf : gateway().routes) {
@@ -72,6 +73,11 @@ class SiteBuilder {
 
   const GatewayConf& gateway() const { return site_.config_->gateway; }
   const NetworkingConf& networking() const { return gateway().networking; }
+
+  void add_entry_points() {
+    EntryPoint& web = site_.entry_points_.emplace_back();
+    web.address = gateway().entry_points.web.address.text;
+  }
 
   void check_known_types() {
     std::vector<std::string_view> types;
@@ -220,6 +226,13 @@ std::unique_ptr<Site> Site::build(std::unique_ptr<Config> config, const Tools& t
 }
 
 Site::~Site() = default;
+
+const EntryPoint& Site::entry_point(std::string_view address) const {
+  for (const EntryPoint& entry : entry_points_) {
+    if (entry.address == address) return entry;
+  }
+  return entry_points_.front();
+}
 
 ConnectionLimits Site::connection_limits() const {
   const TimeoutsConf& timeouts = config_->gateway.timeouts;

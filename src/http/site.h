@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "core/service.h"
+#include "http/certificates.h"
 #include "http/client_address.h"
 #include "http/config.h"
+#include "http/entry_point.h"
 #include "http/h1_parser.h"
 #include "http/module.h"
 #include "http/peer_pool.h"
@@ -41,6 +43,10 @@ class Site final : public core::Built {
   const Router& router() const { return router_; }
   const Limits& head_limits() const { return head_limits_; }
   const TrustedProxies& trusted_proxies() const { return trusted_proxies_; }
+  const Certificates& certificates() const { return certificates_; }
+  // How clients arrive at an address of the plan.
+  const EntryPoint& entry_point(std::string_view address) const;
+  const std::vector<EntryPoint>& entry_points() const { return entry_points_; }
   ConnectionLimits connection_limits() const;
   TransportLimits transport_limits() const;
   int retries() const { return config_->gateway.networking.retries; }
@@ -65,6 +71,8 @@ class Site final : public core::Built {
   Router router_;
   Limits head_limits_;
   TrustedProxies trusted_proxies_;
+  Certificates certificates_;
+  std::vector<EntryPoint> entry_points_;
   std::function<void(Site*)> dispose_;
   uint64_t users_ = 0;
 };

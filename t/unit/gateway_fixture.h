@@ -82,7 +82,7 @@ class Gateway : private http::ConnectionOwner {
     }
   }
   ~Gateway() override {
-    while (http::H1Server* connection = connections_.pop_front()) std::unique_ptr<http::H1Server> last(connection);
+    while (http::ClientConnection* connection = connections_.pop_front()) std::unique_ptr<http::ClientConnection> last(connection);
     bury();
   }
 
@@ -94,7 +94,7 @@ class Gateway : private http::ConnectionOwner {
     int ends[2];
     CHECK_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
     http::ConnectionOwner& owner = *this;
-    auto connection = std::make_unique<http::H1Server>(runtime, owner, core::Address());
+    auto connection = std::make_unique<http::H1Server>(runtime, owner, http::Arrival());
     http::H1Server& opened = *connection.release();  // the lists below own it
     connections_.push_back(opened);
     opened.open(ends[0]);
@@ -148,14 +148,16 @@ class Gateway : private http::ConnectionOwner {
   core::Problems problems;
 
  private:
-  void on_connection_phase(http::H1Server&) override {}
-  void on_connection_closed(http::H1Server& connection) override {
+  void on_connection_phase(http::ClientConnection&) override {}
+  void on_connection_greeted(http::Greeting&) override {}
+  bool may_handshake(http::Greeting&) override { return true; }
+  void on_connection_closed(http::ClientConnection& connection) override {
     connection.hook.unlink();
     dead_.push_back(connection);
     loop.defer(burial_);
   }
   void bury() {
-    while (http::H1Server* connection = dead_.pop_front()) std::unique_ptr<http::H1Server> last(connection);
+    while (http::ClientConnection* connection = dead_.pop_front()) std::unique_ptr<http::ClientConnection> last(connection);
   }
   void look() {
     if (condition_() || loop.now_ms() > give_up_ms_) loop.stop();
@@ -176,8 +178,8 @@ class Gateway : private http::ConnectionOwner {
   Modules modules_;
   TextSource source_;
   std::unique_ptr<http::Site> site_;
-  core::List<http::H1Server, &http::H1Server::hook> connections_;
-  core::List<http::H1Server, &http::H1Server::hook> dead_;
+  core::List<http::ClientConnection, &http::ClientConnection::hook> connections_;
+  core::List<http::ClientConnection, &http::ClientConnection::hook> dead_;
   core::Deferred burial_;
   core::Timer tick_;
   std::function<bool()> condition_;
