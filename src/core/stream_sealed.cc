@@ -92,10 +92,11 @@ Stream::Io Stream::handshake() {
 
 Stream::Read Stream::read_sealed(char* into, size_t room) {
   Sealed& s = *sealed_;
+  bool receive_first = !std::exchange(s.unopened, false);
+  if (receive_first && s.session->peer_ended()) return {Io::eof};
   BufferPool::Lease block(buffers_.blocks);
   size_t have = s.in.copy(block.data(), s.in.size());
   s.in.clear();
-  bool receive_first = !std::exchange(s.unopened, false);
   while (true) {
     bool filled = false;
     if (receive_first) {

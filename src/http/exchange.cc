@@ -57,6 +57,16 @@ void drop_named(Headers& headers, std::string_view list) {
   }
 }
 
+// What the gateway says about client certificates, nobody else may say.
+constexpr std::string_view certificate_claims = "x-client-cert-";
+
+void drop_claims(Headers& headers) {
+  for (const Header& h : headers) {
+    if (h.id != HeaderId::other || h.name.size() <= certificate_claims.size()) continue;
+    if (core::iequals(h.name.substr(0, certificate_claims.size()), certificate_claims)) headers.remove(h.name);
+  }
+}
+
 void drop_hop_by_hop(Headers& headers, bool upgrade) {
   if (headers.find(HeaderId::connection) != nullptr) {
     for (const Header& h : headers) {
@@ -113,6 +123,11 @@ void Exchange::begin() {
     return;
   }
   received_path_ = path_.decoded;
+  // A handshake under one host's rule for client certificates opens no other host (RFC 9110 7.4, 15.5.20).
+  if (client_info_.tls != nullptr && site_->certificates().client_rule(request_.host) != client_info_.tls->client_rule) {
+    refuse(421, "421 Misdirected Request", Ending::bad_request);
+    return;
+  }
   const Router::Match match = site_->router().find(request_.host, path_.decoded, request_.method_text);
   if (match.route == nullptr) {
     ending_ = Ending::no_route;
@@ -133,6 +148,7 @@ void Exchange::prepare() {
   has_query_ = request_.has_query;
   if (request_.upgrade && core::iequals(headers.get(HeaderId::upgrade), "h2c")) request_.upgrade = false;
   drop_hop_by_hop(headers, request_.upgrade);
+  drop_claims(headers);
   const ClientAddress address = site_->trusted_proxies().resolve(client_info_.socket_ip, headers, arena_);
   client_info_.ip = address.ip;
   if (!address.scheme.empty()) client_info_.scheme = address.scheme;

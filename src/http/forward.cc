@@ -3,6 +3,7 @@
 // Attempts, the request as backends see it, and what failures mean to clients.
 #include "http/forward.h"
 
+#include "http/connection.h"
 #include "http/h1_client.h"
 #include "http/route_metrics.h"
 #include "http/runtime.h"
@@ -122,6 +123,11 @@ void Forward::add_forwarded_headers(Headers& headers) {
   headers.set(HeaderId::x_forwarded_for, direct ? client.ip : x_.arena().join(client.ip, ", ", client.socket_ip));
   headers.set(HeaderId::x_real_ip, client.ip);
   headers.set(HeaderId::x_forwarded_proto, client.scheme);
+  if (client.tls == nullptr || client.tls->client_subject.empty()) return;
+  headers.add("X-Client-Cert-Subject", client.tls->client_subject);
+  headers.add("X-Client-Cert-Issuer", client.tls->client_issuer);
+  headers.add("X-Client-Cert-Serial", client.tls->client_serial);
+  headers.add("X-Client-Cert-Fingerprint", client.tls->client_fingerprint);
 }
 
 std::string_view Forward::build_target(const Backend& backend) {
