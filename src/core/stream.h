@@ -63,6 +63,8 @@ class Stream {
   // ok: complete. blocked: an event will come (call flush too when writable). failed: see tls()->error(); the alert is
   // sent. What this side said last is held back, to leave together with the first write; flush() sends it alone.
   Io handshake();
+  // After a server's handshake, when nobody will ask the session for facts any more (TlsSession::settle).
+  void settle() { sealed_->session->settle(); }
   // The TLS session, or null.
   const TlsSession* tls() const { return sealed_ ? sealed_->session.get() : nullptr; }
   // Whether the end of a handshake is still held back.

@@ -214,6 +214,16 @@ void TlsSession::end(std::string& sealed_out) {
   ERR_clear_error();
 }
 
+// An open TLS 1.3 connection seals and opens without its session and without its context's certificates. The context
+// that takes their place must be of the same method, or OpenSSL would begin anew.
+void TlsSession::settle() {
+  server_name_ = std::string();
+  if (SSL_version(ssl_) != TLS1_3_VERSION) return;
+  static SSL_CTX* const bare = SSL_CTX_new(SSL_get_ssl_method(ssl_));
+  GOMA_CHECK(bare != nullptr && SSL_CTX_get_ssl_method(bare) == SSL_get_ssl_method(ssl_));
+  if (SSL_set_SSL_CTX(ssl_, bare) == bare) SSL_set_session(ssl_, nullptr);
+}
+
 // ---------------------------------------------------------------- facts
 
 std::string_view TlsSession::protocol() const {

@@ -124,7 +124,8 @@ bool Greeting::shake_hands() {
   const core::TlsSession& session = *stream_.tls();
   http2_ = session.protocol() == "h2";
   arrival_.tls = std::make_unique<TlsFacts>(site_->certificates().facts(session));
-  if (runtime_.metrics != nullptr) runtime_.metrics->handshake(session.version(), session.resumed());
+  if (runtime_.metrics != nullptr) runtime_.metrics->handshake(arrival_.tls->version, arrival_.tls->resumed);
+  stream_.settle();
   greeted();
   return false;
 }

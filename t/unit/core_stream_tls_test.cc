@@ -213,6 +213,30 @@ void tells_an_end_from_a_cut() {
   }
 }
 
+// A server that has given its handshake's memory back goes on as before, also when the client changes keys.
+void settles() {
+  const Certificate certificate;
+  const Context context = client_context(&certificate);
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    const Chooser chooser(certificate, version);
+    Pair pair;
+    pair.secure(chooser, context.get(), "a.test");
+    CHECK(pair.shake_hands());
+    pair.server.settle();
+    for (int i = 0; i < 3; ++i) {
+      if (version == TLS1_3_VERSION) SSL_key_update(pair.client.tls()->ssl(), SSL_KEY_UPDATE_REQUESTED);
+      const std::string data = pattern(40'000);
+      CHECK(pair.client.write(data) != Stream::Io::failed);
+      CHECK(carry(pair.client, pair.server, data.size(), 65536) == data);
+      CHECK(pair.server.write(data) != Stream::Io::failed);
+      CHECK(carry(pair.server, pair.client, data.size(), 65536) == data);
+    }
+    CHECK(pair.server.shutdown_write());
+    char into[100];
+    CHECK(pair.client.read(into, sizeof into).state == Stream::Io::eof);
+  }
+}
+
 // Nothing that is not TLS gets further than its first bytes.
 void refuses_what_is_not_tls() {
   const Certificate certificate;
@@ -273,4 +297,4 @@ void survives_single_bytes() {
 }  // namespace
 
 GOMA_TESTS(carries_every_size, holds_the_end_of_the_handshake_back, refuses_a_wrong_name_and_an_unknown_issuer, tells_an_end_from_a_cut,
-           refuses_what_is_not_tls, moves_between_owners, survives_single_bytes)
+           settles, refuses_what_is_not_tls, moves_between_owners, survives_single_bytes)
