@@ -24,8 +24,13 @@
 
 namespace goma::http {
 
+struct ProxyProtocolConf {
+  std::vector<core::PlacedText> trusted;  // IP or CIDR; whoever connects from there begins with a PROXY header
+};
+
 struct EntryPointConf {
   core::PlacedText address{"[::]:8080", {}};  // IP:port, :port or unix:path
+  ProxyProtocolConf proxy_protocol;
 };
 
 struct EntryPointsConf {

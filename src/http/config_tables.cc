@@ -38,8 +38,14 @@ constexpr int64_t any_positive = std::numeric_limits<int>::max();
 constexpr auto seconds = [](Field& f) { f.kind = Kind::seconds, f.min = 0, f.max = 31'536'000; };
 constexpr auto count = range(0, any_positive);
 
+constexpr Field proxy_protocol_fields[] = {
+    field<&ProxyProtocolConf::trusted>("trusted", "Addresses and networks whose connections begin with a PROXY header (version 1 or 2); nobody else may send one.", as(Kind::cidr), addition, example("[\"10.0.0.0/8\"]")),
+};
+constexpr Section proxy_protocol_section = section_of<ProxyProtocolConf>("gateway.entryPoints.web.proxyProtocol", "Load balancers that tell the client's address in front of the connection.", proxy_protocol_fields);
+
 constexpr Field web_fields[] = {
     field<&EntryPointConf::address>("address", "Where to listen: IP:port, :port for every address, or unix:path.", as(Kind::address), env("GOMA_ENTRYPOINT_WEB_ADDRESS"), example("\"0.0.0.0:80\"")),
+    section<&EntryPointConf::proxy_protocol>("proxyProtocol", "Load balancers that tell the client's address in front of the connection.", proxy_protocol_section, addition),
 };
 constexpr Section web_section = section_of<EntryPointConf>("gateway.entryPoints.web", "The listener for plain HTTP.", web_fields);
 

@@ -90,7 +90,7 @@ bool Greeting::take_proxy_header() {
   }
   const core::ProxyHeader header = core::read_proxy_header({bytes, static_cast<size_t>(n)});
   if (header.state == core::ProxyHeader::State::more) {
-    if (static_cast<size_t>(n) == sizeof bytes) refuse("proxy-header");
+    if (static_cast<size_t>(n) == sizeof bytes || stream_.peer_closed()) refuse("proxy-header");
     return false;
   }
   if (header.state == core::ProxyHeader::State::bad) {
@@ -157,7 +157,7 @@ bool Greeting::look_for_preface() {
   const std::string_view begun(bytes, static_cast<size_t>(n));
   if (begun == preface) {
     http2_ = true;
-  } else if (preface.starts_with(begun)) {
+  } else if (preface.starts_with(begun) && !stream_.peer_closed()) {
     return false;
   }
   greeted();

@@ -77,6 +77,16 @@ class SiteBuilder {
   void add_entry_points() {
     EntryPoint& web = site_.entry_points_.emplace_back();
     web.address = gateway().entry_points.web.address.text;
+    web.proxies = networks(gateway().entry_points.web.proxy_protocol.trusted);
+  }
+
+  // The reader has told of a text that is no network.
+  static std::vector<core::Cidr> networks(const std::vector<core::PlacedText>& texts) {
+    std::vector<core::Cidr> out;
+    for (const core::PlacedText& text : texts) {
+      if (const std::optional<core::Cidr> network = core::Cidr::parse(text.text)) out.push_back(*network);
+    }
+    return out;
   }
 
   void check_known_types() {
