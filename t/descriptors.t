@@ -55,3 +55,10 @@ idle = Goma([route("/", origin)], workers=1, networking={"maxConnections": 10}, 
 held = [idle.client() for _ in range(10)]
 same([c.get("/").status for c in held], [200] * 10, "maxConnections clients are served")
 expect(idle.canary(), "one more is served too: an idle connection gives way")
+
+few = Goma([route("/", origin)], workers=1, networking={"maxConnectionsPerAddress": 3}, log={"level": "off"})
+held = [few.client() for _ in range(3)]
+same([c.get("/").status for c in held], [200] * 3, "maxConnectionsPerAddress connections of one address are served")
+same(few.client().get("/").status, 503, "one more is turned away")
+held.pop().close()
+expect(wait_for(lambda: few.client().get("/").status == 200, 3 * SLOW), "until one of them has gone")

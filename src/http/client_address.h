@@ -37,6 +37,8 @@ class TrustedProxies {
   TrustedProxies(const ProxyConf& conf, core::Problems& problems);
 
   bool enabled() const { return !networks_.empty(); }
+  // Whether this peer is one of them.
+  bool contains(const core::Address& address) const;
   // Judges one request. `peer_ip` is the socket's address as text and must outlive the result, whose other texts are
   // in the arena or static.
   ClientAddress resolve(std::string_view peer_ip, const Headers& headers, core::Arena& arena) const;
@@ -47,7 +49,6 @@ class TrustedProxies {
     client,
     stop,     // something that is no address, or more entries than anybody reads
   };
-  bool contains(const core::Address& address) const;
   Found walk(const std::string& name, const Headers& headers, core::Address& client) const;
   Found judge(std::string_view entry, core::Address& client) const;
 

@@ -86,6 +86,7 @@ struct NetworkingConf {
   TransportConf transport;
   PassiveHealthConf passive_health_check;
   int max_connections = 0;          // client connections per worker; 0 = from the descriptor limit
+  int max_connections_per_address = 0;  // per worker and client address; 0 = no limit
   int min_rate = 240;               // bytes per second a client must keep; 0 = none
   int max_header_bytes = 65536;     // of a request head, line included
   int max_headers = 100;

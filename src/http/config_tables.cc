@@ -115,6 +115,7 @@ constexpr Field networking_fields[] = {
     section<&NetworkingConf::transport>("transport", "Connections to backends.", transport_section),
     section<&NetworkingConf::passive_health_check>("passiveHealthCheck", "Judging backends by the traffic they answer.", passive_health_section),
     field<&NetworkingConf::max_connections>("maxConnections", "Client connections per worker; 0 means what the descriptor limit allows.", count, addition),
+    field<&NetworkingConf::max_connections_per_address>("maxConnectionsPerAddress", "Connections per worker that one client address may have, IPv6 clients by their /64; trusted proxies are exempt. 0 means no limit.", count, addition),
     field<&NetworkingConf::min_rate>("minRate", "Bytes per second a client must keep while it sends a body or reads a response; 0 means none.", count, addition),
     field<&NetworkingConf::max_header_bytes>("maxHeaderBytes", "Bytes of a request head; above it the answer is 431.", range(1024, 1'048'576), addition),
     field<&NetworkingConf::max_headers>("maxHeaders", "Header fields of a request; above it the answer is 431.", range(8, 10'000), addition),

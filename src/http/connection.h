@@ -53,6 +53,8 @@ class ClientConnection {
   // Cuts it, whatever it is doing.
   virtual void shed() = 0;
 
+  // The server's: under which address it is counted; 0: under none.
+  uint64_t address_key = 0;
   core::ListHook hook;        // all connections of the server
   core::ListHook phase_hook;  // idle ones, or those that wait for the client
 };

@@ -17,6 +17,12 @@ struct EntryPoint {
   bool http2 = false;   // offered by ALPN with TLS; recognised by its preface without (RFC 9113 3.3)
   std::vector<core::Cidr> proxies;  // peers that begin with a PROXY header; nobody else may
 
+  bool is_proxy(const core::Address& peer) const {
+    for (const core::Cidr& network : proxies) {
+      if (network.contains(peer)) return true;
+    }
+    return false;
+  }
   // A connection here needs no preparation.
   bool plain() const { return !tls && !http2 && proxies.empty(); }
 };

@@ -37,8 +37,7 @@ Greeting::Greeting(Runtime& runtime, ConnectionOwner& owner, const EntryPoint& e
   site_->hold();
   arrival_.peer = peer;
   deadline_.bind<&Greeting::on_deadline>(runtime.wheel, this);
-  const bool trusted = std::any_of(entry.proxies.begin(), entry.proxies.end(), [&](const core::Cidr& c) { return c.contains(peer); });
-  state_ = trusted ? State::proxy : entry.tls ? State::tls : State::preface;
+  state_ = entry.is_proxy(peer) ? State::proxy : entry.tls ? State::tls : State::preface;
 }
 
 Greeting::~Greeting() { site_->release(); }

@@ -89,7 +89,7 @@ constexpr size_t endings = static_cast<size_t>(Ending::internal) + 1;
 constexpr size_t failures = static_cast<size_t>(Failure::Kind::tls) + 1;
 
 std::string_view refusal_name(Refusal reason) {
-  static constexpr std::string_view names[] = {"connection-limit", "descriptors", "memory"};
+  static constexpr std::string_view names[] = {"connection-limit", "address-limit", "descriptors", "memory"};
   return names[static_cast<size_t>(reason)];
 }
 

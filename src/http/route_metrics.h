@@ -61,7 +61,7 @@ class PeerMetrics {
 };
 
 // Why a client connection was not served.
-enum class Refusal : unsigned char { connection_limit, descriptors, memory };
+enum class Refusal : unsigned char { connection_limit, address_limit, descriptors, memory };
 
 // Series of this worker. Loop thread only.
 class ServerMetrics {

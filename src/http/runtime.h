@@ -32,6 +32,7 @@ struct ConnectionLimits {
   int64_t idle_ms = 60'000;     // between two requests
   uint64_t min_rate = 240;      // bytes per second a client must keep while the gateway waits for it; 0 = off
   size_t max_connections = 0;   // per worker
+  size_t max_per_address = 0;   // per worker and client address, IPv6 by /64; 0 = no limit
 };
 
 struct Runtime {

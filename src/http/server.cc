@@ -14,7 +14,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <optional>
+#include <utility>
 
 #include "core/helper.h"
 #include "core/log.h"
@@ -48,6 +50,14 @@ C& adopt(List& connections, Arguments&&... arguments) {
   C& made = *std::make_unique<C>(std::forward<Arguments>(arguments)...).release();
   connections.push_back(made);
   return made;
+}
+
+// An IPv4 address, or the /64 that an IPv6 client can choose addresses from.
+uint64_t address_key(const core::Address& peer) {
+  uint64_t key = 0;
+  const bool v4 = peer.family() == core::Address::Family::ipv4;
+  std::memcpy(&key, peer.bytes().data() + (v4 ? 8 : 0), sizeof key);
+  return key != 0 ? key : 1;
 }
 
 int spare_descriptor() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
@@ -127,6 +137,7 @@ struct Server::Worker {
   int handshakes_left = handshakes_per_turn;
   core::Deferred turn_end;
   core::Timer next_turn;
+  std::unordered_map<uint64_t, size_t> addresses;  // connections per client address, where that is limited
   size_t count = 0;
   core::Deferred burial;
   core::Timer grace;
@@ -311,24 +322,54 @@ bool Server::accept_one(Listener& listener) {
 void Server::admit(int fd, const core::Address& peer, const EntryPoint& entry) {
   Worker& w = *worker_;
   if (w.count >= w.runtime.limits.max_connections && !make_room()) {
-    turn_away(fd);
+    turn_away(fd, entry, Refusal::connection_limit);
+    return;
+  }
+  uint64_t key = 0;
+  if (w.runtime.limits.max_per_address != 0 && !count_address(peer, entry, key)) {
+    turn_away(fd, entry, Refusal::address_limit);
     return;
   }
   ++w.count;
   w.metrics.accepted();
   if (entry.plain()) {
-    adopt<H1Server>(w.connections, w.runtime, *this, Arrival{peer, nullptr}).open(fd);
+    auto& connection = adopt<H1Server>(w.connections, w.runtime, *this, Arrival{peer, nullptr});
+    connection.address_key = key;
+    connection.open(fd);
   } else {
-    adopt<Greeting>(w.connections, w.runtime, *this, entry, peer).open(fd);
+    auto& connection = adopt<Greeting>(w.connections, w.runtime, *this, entry, peer);
+    connection.address_key = key;
+    connection.open(fd);
   }
+}
+
+// Takes a place among the connections of an address; false when it has its share. Trusted proxies bring many clients.
+bool Server::count_address(const core::Address& peer, const EntryPoint& entry, uint64_t& key) {
+  if (peer.is_unix() || entry.is_proxy(peer) || worker_->runtime.site->trusted_proxies().contains(peer)) return true;
+  key = address_key(peer);
+  size_t& used = worker_->addresses[key];
+  if (used >= worker_->runtime.limits.max_per_address) return false;
+  ++used;
+  return true;
+}
+
+void Server::forget_address(ClientConnection& connection) {
+  if (connection.address_key == 0) return;
+  const auto found = worker_->addresses.find(std::exchange(connection.address_key, 0));
+  if (found != worker_->addresses.end() && --found->second == 0) worker_->addresses.erase(found);
 }
 
 void Server::on_connection_greeted(Greeting& greeting) {
   Worker& w = *worker_;
+  const uint64_t key = std::exchange(greeting.address_key, 0);
   if (greeting.http2()) {
-    adopt<H2Server>(w.connections, w.runtime, *this, std::move(greeting.arrival())).open(greeting.stream());
+    auto& connection = adopt<H2Server>(w.connections, w.runtime, *this, std::move(greeting.arrival()));
+    connection.address_key = key;
+    connection.open(greeting.stream());
   } else {
-    adopt<H1Server>(w.connections, w.runtime, *this, std::move(greeting.arrival())).open(greeting.stream());
+    auto& connection = adopt<H1Server>(w.connections, w.runtime, *this, std::move(greeting.arrival()));
+    connection.address_key = key;
+    connection.open(greeting.stream());
   }
   greeting.phase_hook.unlink();
   greeting.hook.unlink();
@@ -391,8 +432,12 @@ bool Server::make_room() {
   return true;
 }
 
-void Server::turn_away(int fd) {
-  worker_->metrics.refused(Refusal::connection_limit);
+void Server::turn_away(int fd, const EntryPoint& entry, Refusal reason) {
+  worker_->metrics.refused(reason);
+  if (entry.tls) {  // an answer would cost a handshake
+    ::close(fd);
+    return;
+  }
   const ssize_t sent = ::send(fd, busy_answer.data(), busy_answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   static_cast<void>(sent);  // who cannot even take this is not told
   ::shutdown(fd, SHUT_WR);
@@ -404,7 +449,6 @@ void Server::turn_away(int fd) {
 
 void Server::refuse_without_descriptors(Listener& listener) {
   Worker& w = *worker_;
-  w.metrics.refused(Refusal::descriptors);
   if (w.context.loop->now_ms() - w.alerted_ms >= 60'000) {
     w.alerted_ms = w.context.loop->now_ms();
     core::log::error("no file descriptors left: clients are refused", {{"connections", w.count}});
@@ -419,7 +463,7 @@ void Server::refuse_without_descriptors(Listener& listener) {
   ::close(w.spare);
   core::Address peer;
   const int connection = core::accept_connection(listener.fd, peer);
-  if (connection >= 0) turn_away(connection);
+  if (connection >= 0) turn_away(connection, *listener.entry, Refusal::descriptors);
   w.spare = spare_descriptor();
 }
 
@@ -446,6 +490,7 @@ void Server::on_connection_phase(ClientConnection& connection) {
 
 void Server::on_connection_closed(ClientConnection& connection) {
   Worker& w = *worker_;
+  forget_address(connection);
   connection.phase_hook.unlink();
   connection.hook.unlink();
   w.dead.push_back(connection);

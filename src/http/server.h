@@ -64,7 +64,9 @@ class Server final : public core::Service, public ConnectionOwner, public RouteB
   void go_on_accepting();
   void watch(Listener& listener);
   void refuse_without_descriptors(Listener& listener);
-  void turn_away(int fd);
+  void turn_away(int fd, const EntryPoint& entry, Refusal reason);
+  bool count_address(const core::Address& peer, const EntryPoint& entry, uint64_t& key);
+  void forget_address(ClientConnection& connection);
   void bury();
   void check_drained();
   void end_grace();
