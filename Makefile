@@ -187,7 +187,7 @@ bench: all $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 	bench/run
 $(B)/bench/%: bench/%.c
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -Wall -Wextra -o $@ $< -pthread
+	$(CC) -O2 -g -Wall -Wextra -o $@ $< -pthread -Wl,--as-needed -lssl -lcrypto
 
 # --- install ---------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ ROOT = os.path.dirname(HERE)
 BUILD = os.environ.get("GOMA_BUILD") or os.path.join(ROOT, "build")
 GOMA = os.environ.get("GOMA_BIN") or os.path.join(BUILD, "goma")
 ORIGIN = os.path.join(BUILD, "bench", "origin")
+HANDSHAKE = os.path.join(BUILD, "bench", "handshake")
 PROGRAMS = {"goma": GOMA, "nginx": "/usr/sbin/nginx", "haproxy": "/usr/sbin/haproxy"}
 ROUTES = 500
 FIXED_BODY = "goma bench " * 9 + "!"  # 100 bytes
@@ -154,11 +156,13 @@ class Origin:
 class Gateway:
     """A running gateway. `features` maps what is measured (plain, log, fixed, routes) to the port that serves it."""
 
-    def __init__(self, name, scratch, origin, routes=ROUTES, features=("plain", "log", "fixed", "routes")):
+    def __init__(self, name, scratch, origin, routes=ROUTES, features=("plain", "log", "fixed", "routes", "tls")):
         self.name, self.origin, self.routes = name, origin, routes
         self.dir = os.path.join(scratch, name)
         os.makedirs(self.dir, mode=0o755)
         self.features = dict(zip(features, free_ports(len(features))))
+        if "tls" in self.features:
+            self.make_certificate()
         self.processes = []
         getattr(self, f"start_{name}")()
         for feature, port in self.features.items():
@@ -171,6 +175,16 @@ class Gateway:
             self.processes.append(subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=self.dir,
                                                    preexec_fn=pinned(GATEWAY_CPU), start_new_session=True))
 
+    def make_certificate(self):
+        """ECDSA P-256, the certificate, the key, and both in one file for HAProxy."""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
+                        "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"],
+                       cwd=self.dir, check=True, capture_output=True)
+        with open(os.path.join(self.dir, "both.pem"), "wb") as both:
+            for name in ("cert.pem", "key.pem"):
+                with open(os.path.join(self.dir, name), "rb") as part:
+                    both.write(part.read())
+
     def output(self):
         with open(os.path.join(self.dir, "output"), encoding="utf-8", errors="replace") as output:
             return output.read()[-2000:]
@@ -181,7 +195,7 @@ class Gateway:
             text = source.read()
         values = {"DIR": self.dir, "ORIGIN": f"127.0.0.1:{self.origin}", "BODY": FIXED_BODY,
                   **{f.upper(): f"127.0.0.1:{p}" for f, p in self.features.items()}, **values}
-        for feature in ("plain", "log", "fixed", "routes"):
+        for feature in ("plain", "log", "fixed", "routes", "tls"):
             if feature not in self.features:  # a block between two marks is left out as a whole
                 text = re.sub(rf"# \[{feature}\n.*?# {feature}\]\n", "", text, flags=re.S)
         text = re.sub(r"@([A-Z]+)@", lambda m: values[m.group(1)], text)
@@ -196,6 +210,15 @@ class Gateway:
             home = os.path.join(self.dir, feature)
             self.spawn([GOMA, "-p", home, "-c", os.path.join(home, "goma.yml"), "--workers", "1"])
 
+    def goma_listens(self, feature):
+        """The TLS instance has a plain address too; nobody asks there."""
+        address = f"127.0.0.1:{self.features[feature]}"
+        if feature != "tls":
+            return f"web: {{address: \"{address}\"}}", ""
+        pair = f"{{cert: \"{self.dir}/cert.pem\", key: \"{self.dir}/key.pem\"}}"
+        return (f"web: {{address: \"127.0.0.1:{free_ports(1)[0]}\"}}\n    webSecure: {{address: \"{address}\"}}",
+                f"  tls: {{minVersion: \"1.3\", default: {pair}}}")
+
     def render_goma(self, feature, extra=0):
         os.makedirs(os.path.join(self.dir, feature), exist_ok=True)
         route = "    - {name: \"%s\", path: \"%s\", target: \"http://%s\"%s}"
@@ -204,7 +227,8 @@ class Gateway:
             lines = [route % (f"svc-{i}", f"/api/v1/svc-{i}", backend, "") for i in range(self.routes + extra)]
         else:
             lines = [route % ("all", "/", backend, ", middlewares: [fixed]" if feature == "fixed" else "")]
-        return self.render("goma.yml", os.path.join(feature, "goma.yml"), ADDRESS=f"127.0.0.1:{self.features[feature]}",
+        listens, tls = self.goma_listens(feature)
+        return self.render("goma.yml", os.path.join(feature, "goma.yml"), LISTENS=listens, TLS=tls,
                            ACCESS="\"on\"" if feature == "log" else "\"off\"", LIST="\n".join(lines))
 
     def start_nginx(self):
@@ -247,20 +271,41 @@ class Gateway:
 
 # --- load -------------------------------------------------------------------------------------------------------------
 
-def load(port, path="/", script="report.lua", arguments=(), seconds=1.0, connections=64):
-    """One run of wrk. Returns its summary: requests, seconds, errors, bad (answers outside 2xx and 3xx), p50, p99 (ms)."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", script,
-               f"http://127.0.0.1:{port}{path}", *(["--", *map(str, arguments)] if arguments else [])]
+def load(port, path="/", script="report.lua", arguments=(), seconds=1.0, connections=64, scheme="http"):
+    """One run of wrk, h2load or handshake. Returns its summary: requests, seconds, errors, bad (answers outside 2xx and
+    3xx), p50, p99 (ms; 0 where the program does not tell)."""
+    if script == "h2load":
+        return load_h2(port, path, arguments, seconds, connections)
+    if script == "handshake":
+        command = [HANDSHAKE, str(port), path, str(seconds), *arguments]
+    else:
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", script,
+                   f"{scheme}://127.0.0.1:{port}{path}", *(["--", *map(str, arguments)] if arguments else [])]
     done = subprocess.run(command, capture_output=True, text=True, cwd=HERE, preexec_fn=pinned(LOAD_CPU), timeout=seconds + 60)
     found = re.search(r"^REPORT (.*)$", done.stdout, re.M)
     if done.returncode != 0 or not found:
-        sys.exit(f"bench: wrk failed: {done.stdout}{done.stderr}")
+        sys.exit(f"bench: {command[0]} failed: {done.stdout}{done.stderr}")
     return json.loads(found.group(1))
 
 
-def get(port, path, body=None):
+def load_h2(port, path, arguments, seconds, connections):
+    command = ["h2load", "-t1", f"-c{connections}", f"-m{arguments[0]}", "-D", str(max(1, round(seconds))), f"https://127.0.0.1:{port}{path}"]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=pinned(LOAD_CPU), timeout=seconds + 60)
+    rate = re.search(r"finished in ([\d.]+)(m?s), ", done.stdout)
+    totals = re.search(r"requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", done.stdout)
+    if done.returncode != 0 or not rate or not totals:
+        sys.exit(f"bench: h2load failed: {done.stdout}{done.stderr}")
+    succeeded = int(totals.group(3))
+    return {"requests": succeeded, "seconds": float(rate.group(1)) / (1000 if rate.group(2) == "ms" else 1),
+            "bad": int(totals.group(2)) - succeeded, "errors": int(totals.group(5)), "p50": 0, "p99": 0, "max": 0}
+
+
+def get(port, path, body=None, scheme="http"):
     """(status, body) of one request, through a new connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    if scheme == "https":
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=ssl._create_unverified_context())
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("POST" if body else "GET", path, body=body)
     reply = connection.getresponse()
     content = reply.read()
