@@ -47,6 +47,7 @@ class Stream {
   template <auto Method, class Owner>
   void open(Loop& loop, int fd, Owner* owner) {
     fd_ = fd;
+    peer_closed_ = false;  // said of an earlier descriptor
     watch_.open<Method>(loop, fd, owner);
   }
   // Takes the descriptor without watching it yet (a connection that may end before it ever waits).

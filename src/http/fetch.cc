@@ -5,7 +5,6 @@
 #include "http/fetch.h"
 
 #include "core/text.h"
-#include "http/h1_client.h"
 #include "http/runtime.h"
 
 namespace goma::http {
@@ -73,8 +72,8 @@ void Fetch::expire() {
 // Leaves the queue, or the connection: what is half said on it is of no use to anyone else.
 void Fetch::cancel() {
   if (PeerPool::Waiter::hook.linked()) PeerPool::Waiter::pool->withdraw(*this);
-  H1Client* connection = std::exchange(connection_, nullptr);
-  if (connection != nullptr) connection->abandon();
+  BackendStream* stream = std::exchange(stream_, nullptr);
+  if (stream != nullptr) stream->abandon();
 }
 
 void Fetch::end_with(Outcome outcome, std::string_view detail) {
@@ -84,16 +83,16 @@ void Fetch::end_with(Outcome outcome, std::string_view detail) {
   complete(std::move(result));
 }
 
-void Fetch::on_lease(H1Client& connection) {
-  connection_ = &connection;
-  connection.attach(*this);
+void Fetch::on_lease(BackendStream& stream) {
+  stream_ = &stream;
+  stream.attach(*this);
   BackendRequest out;
   out.method = request_.method;
   out.method_id = request_.method_id;
   out.target = request_.url->target;
   out.headers = request_.headers;
-  connection.send(out);
-  connection.flush();
+  stream.send(out);
+  stream.flush();
 }
 
 void Fetch::on_lease_failed(const Failure& failure) { end_with(outcome_of(failure.kind), failure.detail); }
@@ -106,7 +105,7 @@ void Fetch::on_backend_head(ResponseHead& head) {
 }
 
 void Fetch::on_backend_body(std::string_view data) {
-  if (connection_ == nullptr) return;  // ended by an earlier piece
+  if (stream_ == nullptr) return;  // ended by an earlier piece
   if (data.size() > request_.max_body - body_.size()) {
     cancel();
     end_with(Outcome::too_large, "the answer is too long");
@@ -116,7 +115,7 @@ void Fetch::on_backend_body(std::string_view data) {
 }
 
 void Fetch::on_backend_end(const Headers*) {
-  connection_ = nullptr;
+  stream_ = nullptr;
   FetchResult result;
   result.status = head_->status;
   result.headers = &head_->headers;
@@ -125,7 +124,7 @@ void Fetch::on_backend_end(const Headers*) {
 }
 
 void Fetch::on_backend_failure(const Failure& failure) {
-  connection_ = nullptr;
+  stream_ = nullptr;
   const bool lost = failure.kind == Failure::Kind::closed || failure.kind == Failure::Kind::reset || failure.kind == Failure::Kind::send;
   if (failure.reused && lost && !failure.answered && attempts_ == 1) {
     acquire(true);

@@ -78,7 +78,7 @@ class Fetch final : public Operation<FetchResult>, private BackendHandler, priva
   void on_backend_writable() override {}
   bool can_splice() const override { return false; }
   core::Stream::Read splice(core::Stream&, size_t) override { return {core::Stream::Io::blocked, 0, false}; }
-  void on_lease(H1Client& connection) override;
+  void on_lease(BackendStream& stream) override;
   void on_lease_failed(const Failure& failure) override;
 
   void acquire(bool fresh);
@@ -87,7 +87,7 @@ class Fetch final : public Operation<FetchResult>, private BackendHandler, priva
 
   Exchange& x_;
   FetchRequest request_;
-  H1Client* connection_ = nullptr;
+  BackendStream* stream_ = nullptr;
   const ResponseHead* head_ = nullptr;
   std::string body_;
   int attempts_ = 0;

@@ -4,7 +4,6 @@
 #include "http/forward.h"
 
 #include "http/connection.h"
-#include "http/h1_client.h"
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 #include "http/site.h"
@@ -58,10 +57,10 @@ Forward::~Forward() { cancel(); }
 
 void Forward::cancel() {
   if (Waiter::hook.linked()) Waiter::pool->withdraw(*this);
-  if (connection_ == nullptr) return;
-  H1Client* connection = connection_;
-  connection_ = nullptr;
-  connection->abandon();
+  if (stream_ == nullptr) return;
+  BackendStream* stream = stream_;
+  stream_ = nullptr;
+  stream->abandon();
 }
 
 void Forward::start() {
@@ -83,13 +82,13 @@ void Forward::attempt(bool fresh) {
   backend_->pool->acquire(*this, fresh);
 }
 
-void Forward::on_lease(H1Client& connection) {
-  connection_ = &connection;
-  connection.attach(*this);
+void Forward::on_lease(BackendStream& stream) {
+  stream_ = &stream;
+  stream.attach(*this);
   build_request();
   full_ = false;
   if (request_ended_) {  // nothing of it had left: an empty body, perhaps once more
-    connection.finish_body(nullptr);
+    stream.finish_body(nullptr);
   } else {
     x_.resume_request();
   }
@@ -113,7 +112,7 @@ void Forward::build_request() {
   out.headers = headers;
   out.body = request.body;
   out.upgrade = request.upgrade;
-  connection_->send(out);
+  stream_->send(out);
 }
 
 void Forward::add_forwarded_headers(Headers& headers) {
@@ -144,24 +143,24 @@ std::string_view Forward::build_target(const Backend& backend) {
 
 // ---------------------------------------------------------------- request body
 
-bool Forward::wants_request_body() const { return connection_ != nullptr && !full_; }
+bool Forward::wants_request_body() const { return stream_ != nullptr && !full_; }
 
 void Forward::request_body(std::string_view data) {
-  if (connection_ == nullptr) return;  // the backend is gone; the rest is of no use
+  if (stream_ == nullptr) return;  // the backend is gone; the rest is of no use
   body_taken_ = true;
-  connection_->send_body(data);
+  stream_->send_body(data);
 }
 
 void Forward::request_end(const Headers* trailers) {
   if (request_ended_) return;
   request_ended_ = true;
   if (trailers != nullptr) body_taken_ = true;
-  if (connection_ != nullptr) connection_->finish_body(trailers);
+  if (stream_ != nullptr) stream_->finish_body(trailers);
 }
 
 Flow Forward::flush_request() {
-  if (connection_ == nullptr) return Flow::go;
-  const Flow flow = connection_->flush();
+  if (stream_ == nullptr) return Flow::go;
+  const Flow flow = stream_->flush();
   full_ = flow == Flow::pause;
   return flow;
 }
@@ -189,13 +188,13 @@ void Forward::on_backend_head(ResponseHead& head) {
 }
 
 void Forward::on_backend_end(const Headers* trailers) {
-  connection_ = nullptr;
+  stream_ = nullptr;
   x_.trace.backend_us = x_.runtime().loop.now_us() - x_.trace.backend_start_us;
   x_.response_end(trailers);
 }
 
 void Forward::resume_response() {
-  if (connection_ != nullptr) connection_->resume();
+  if (stream_ != nullptr) stream_->resume();
 }
 
 // ---------------------------------------------------------------- failures
@@ -203,7 +202,7 @@ void Forward::resume_response() {
 void Forward::on_lease_failed(const Failure& failure) { on_backend_failure(failure); }
 
 void Forward::on_backend_failure(const Failure& failure) {
-  connection_ = nullptr;
+  stream_ = nullptr;
   x_.trace.failure = failure_name(failure.kind);
   if (backend_ != nullptr && failure.kind != Failure::Kind::queue_full && failure.kind != Failure::Kind::queue_timeout && !(failure.reused && lost_connection(failure.kind))) {
     backend_->pool->failed(x_.now_ms());

@@ -49,7 +49,7 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
   core::Stream::Read splice(core::Stream& source, size_t max) override { return x_.splice_response(source, max); }
 
  private:
-  void on_lease(H1Client& connection) override;
+  void on_lease(BackendStream& stream) override;
   void on_lease_failed(const Failure& failure) override;
   void attempt(bool fresh);
   void build_request();
@@ -60,7 +60,7 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
 
   Exchange& x_;
   Backend* backend_ = nullptr;
-  H1Client* connection_ = nullptr;
+  BackendStream* stream_ = nullptr;
   int attempts_ = 0;
   bool body_taken_ = false;   // request body has left: no second attempt
   bool request_ended_ = false;

@@ -4,11 +4,6 @@
 // receiver said "pause"; a paused connection reads again on resume().
 #include "http/h1_client.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -26,79 +21,21 @@ constexpr unsigned char max_informational = 16;
 
 }  // namespace
 
-H1Client::H1Client(Runtime& runtime, PeerPool& pool) : runtime_(runtime), pool_(pool), stream_(runtime.buffers) {
+H1Client::H1Client(Runtime& runtime, PeerPool& pool, core::Stream& dialed) : runtime_(runtime), pool_(pool), stream_(runtime.buffers) {
   deadline_.bind<&H1Client::on_deadline>(runtime.wheel, this);
   broken_send_.bind<&H1Client::read_some>(this);
+  stream_.take(dialed);
+  stream_.watch<&H1Client::on_ready>(runtime.loop, this);
 }
 
 H1Client::~H1Client() = default;
 
-// ---------------------------------------------------------------- connecting
-
-void H1Client::connect() {
-  arm(pool_.limits().connect_ms);
-  lookup_.bind<&H1Client::on_resolved>(this);
-  runtime_.resolver->lookup(pool_.host(), pool_.port(), lookup_);
-}
-
-void H1Client::on_resolved(const core::Result<Addresses>& addresses) {
-  if (!addresses.ok() || addresses.value().empty()) {
-    give_up_connecting({Failure::Kind::resolve, false, false, "the backend's name has no address"});
-    return;
-  }
-  addresses_ = addresses.value();
-  try_next_address();
-}
-
-void H1Client::try_next_address() {
-  int fd = -1;
-  int why = 0;
-  while (next_address_ < addresses_.size()) {
-    stream_.close();
-    const core::Result<int> opened = core::connect_nonblocking(addresses_[next_address_++]);
-    if (opened.ok()) {
-      fd = opened.value();
-      break;
-    }
-    why = opened.error().system;
-  }
-  if (fd < 0) {
-    const bool descriptors = why == EMFILE || why == ENFILE;
-    give_up_connecting({Failure::Kind::connect, false, false, descriptors ? "no descriptors left" : "connection refused"});
-    return;
-  }
-  arm(pool_.limits().connect_ms);
-  stream_.open<&H1Client::on_ready>(runtime_.loop, fd, this);
-}
-
-void H1Client::connect_done() {
-  int error = 0;
-  socklen_t length = sizeof error;
-  ::getsockopt(stream_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error == EINPROGRESS || error == EALREADY) return;
-  if (error != 0) {
-    try_next_address();
-    return;
-  }
-  deadline_.clear();
-  addresses_ = Addresses();
-  state_ = State::idle;
-  pool_.connected(*this);
-}
-
-void H1Client::give_up_connecting(const Failure& failure) {
-  deadline_.clear();
-  pool_.connect_failed(*this, failure);
-}
+void H1Client::rest(int64_t idle_ms) { arm(idle_ms); }
 
 // ---------------------------------------------------------------- events
 
 void H1Client::on_ready(unsigned ready) {
   stream_.note(ready);
-  if (state_ == State::connecting) {
-    if (ready & (core::ready_write | core::ready_close)) connect_done();
-    return;
-  }
   if ((ready & core::ready_write) && stream_.backlog() != 0) {
     const core::Stream::Io io = stream_.flush();
     if (io == core::Stream::Io::failed) on_broken_send();
@@ -109,14 +46,6 @@ void H1Client::on_ready(unsigned ready) {
 
 void H1Client::on_deadline() {
   switch (state_) {
-    case State::connecting:
-      if (next_address_ < addresses_.size()) {
-        try_next_address();
-      } else {
-        lookup_.cancel();
-        give_up_connecting({Failure::Kind::connect_timeout, false, false, "the backend did not accept in time"});
-      }
-      return;
     case State::idle: close(); return;
     case State::head: fail(Failure::Kind::header_timeout, "no response head in time"); return;
     case State::body:
@@ -178,7 +107,7 @@ void H1Client::read_some() {
 
 // One receive and what follows from it. True: read again.
 bool H1Client::read_once() {
-  if (state_ == State::closed || state_ == State::connecting) return false;
+  if (state_ == State::closed) return false;
   const bool body = state_ == State::body || state_ == State::tunnel;
   if (body && !handler_->wants_backend_body()) {
     paused_ = true;
@@ -371,7 +300,6 @@ void H1Client::response_complete(const Headers* trailers) {
 
 void H1Client::peer_ended(bool broken) {
   switch (state_) {
-    case State::connecting:
     case State::closed: return;
     case State::idle: close(); return;
     case State::head:
@@ -414,12 +342,11 @@ void H1Client::abandon() {
 
 void H1Client::close() {
   if (state_ == State::closed) return;
-  pool_.gone(*this);  // still in its old state: the pool counts by it
   state_ = State::closed;
+  pool_.gone(*this);
   handler_ = nullptr;
   deadline_.clear();
   broken_send_.cancel();
-  lookup_.cancel();
   stream_.close();
 }
 

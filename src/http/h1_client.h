@@ -2,13 +2,13 @@
 //
 // A connection to a backend speaking HTTP/1.1 (RFC 9112), one request at a time.
 //
-//   connecting  the name is looked up, or an address is tried; the next one after a failure
 //   idle        in the pool
 //   head        a request is on its way; a response head is awaited (RFC 9112 2, informational ones pass: RFC 9110 15.2)
 //   body        response body arrives
 //   tunnel      after 101
 //   closed      waits to be buried by its pool
 //
+// It begins with an open stream, which a Dialer made.
 // A connection goes back to the pool only if both messages are complete, the response said so and not a byte more
 // arrived; everything else closes it, so that no client ever sees another's bytes.
 #pragma once
@@ -16,10 +16,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/deadline.h"
-#include "core/resolver.h"
 #include "core/stream.h"
 #include "http/chunked.h"
 #include "http/h1_parser.h"
@@ -29,20 +27,17 @@
 
 namespace goma::http {
 
-class H1Client final : public BackendStream {
+class H1Client final : public BackendConnection, public BackendStream {
  public:
-  enum class State : unsigned char { connecting, idle, head, body, tunnel, closed };
+  enum class State : unsigned char { idle, head, body, tunnel, closed };
 
-  H1Client(Runtime& runtime, PeerPool& pool);
+  // Takes the stream.
+  H1Client(Runtime& runtime, PeerPool& pool, core::Stream& dialed);
   ~H1Client() override;
 
-  // Starts looking up and connecting; ends in PeerPool::connected or connect_failed, possibly at once.
-  void connect();
-  // The connection now serves this handler.
-  void attach(BackendHandler& handler) { handler_ = &handler; }
   bool reused() const { return served_ > 0; }
   // It is idle and closes itself after this time.
-  void rest(int64_t idle_ms) { arm(idle_ms); }
+  void rest(int64_t idle_ms);
   State state() const { return state_; }
 
   void send(const BackendRequest& request) override;
@@ -53,17 +48,9 @@ class H1Client final : public BackendStream {
   void abandon() override;
 
   // Closes and tells the pool. Nothing is told to the handler.
-  void close();
-
-  core::ListHook hook;  // the pool's list
+  void close() override;
 
  private:
-  using Addresses = std::vector<core::Address>;
-
-  void on_resolved(const core::Result<Addresses>& addresses);
-  void try_next_address();
-  void connect_done();
-  void give_up_connecting(const Failure& failure);
   void on_ready(unsigned ready);
   void on_deadline();
   void on_broken_send();
@@ -88,16 +75,12 @@ class H1Client final : public BackendStream {
   ChunkDecoder chunks_;
   core::Deadline deadline_;
   core::Deferred broken_send_;
-  core::Resolver::Lookup lookup_;
-  BackendHandler* handler_ = nullptr;
-  Addresses addresses_;
-  size_t next_address_ = 0;
   std::string pending_;        // received, not yet consumed
   uint64_t left_ = 0;          // of a response body with a length
   uint64_t served_ = 0;        // complete exchanges
   Method method_ = Method::other;
   Framing framing_ = Framing::none;
-  State state_ = State::connecting;
+  State state_ = State::idle;
   unsigned char informational_ = 0;
   bool upgrade_asked_ = false;
   bool keep_alive_ = false;

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lending, queueing and burying connections. A connection is in exactly one list: idle, busy (connecting or lent) or
+// Lending, queueing and burying connections. A connection is in exactly one list: idle, busy (being made or lent) or
 // dead; the dead are destroyed after the callback in which they died.
 #include "http/peer_pool.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "http/dialer.h"
 #include "http/h1_client.h"
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 
 namespace goma::http {
 
-using ConnectionList = core::List<H1Client, &H1Client::hook>;
+using ConnectionList = core::List<BackendConnection, &BackendConnection::hook>;
 
 struct PeerPool::Lists {
-  ConnectionList idle;  // most recently used first
+  ConnectionList idle;  // H1Clients, most recently used first
   ConnectionList busy;
   ConnectionList dead;
   core::List<Waiter, &Waiter::hook> waiters;
@@ -36,19 +38,17 @@ PeerPool::PeerPool(Runtime& runtime, std::string host, uint16_t port)
 
 PeerPool::~PeerPool() {
   for (ConnectionList* list : {&lists_->idle, &lists_->busy, &lists_->dead}) {
-    while (H1Client* connection = list->pop_front()) std::unique_ptr<H1Client> last(connection);
+    while (BackendConnection* connection = list->pop_front()) std::unique_ptr<BackendConnection> last(connection);
   }
 }
 
 void PeerPool::acquire(Waiter& waiter, bool fresh) {
   waiter.pool = this;
-  H1Client* connection = fresh && may_open() ? nullptr : lists_->idle.front();
+  BackendConnection* connection = fresh && may_open() ? nullptr : lists_->idle.front();
   if (connection != nullptr) {
-    connection->hook.unlink();
-    --idle_count_;
-    --runtime_.peers->idle_total;
+    rouse(*connection);
     lists_->busy.push_back(*connection);
-    lend(*connection, waiter);
+    waiter.on_lease(static_cast<H1Client&>(*connection));
     return;
   }
   if (!may_open() && waiting_ >= limits_.queue + connecting_) {
@@ -68,12 +68,12 @@ void PeerPool::enqueue(Waiter& waiter, int64_t patience_ms) {
 }
 
 void PeerPool::open_one() {
-  auto connection = std::make_unique<H1Client>(runtime_, *this);
-  H1Client& opened = *connection.release();  // owned by this pool's lists from here on
-  lists_->busy.push_back(opened);
+  auto made = std::make_unique<Dialer>(runtime_, *this);
+  Dialer& dialer = *made.release();  // owned by this pool's lists from here on
+  lists_->busy.push_back(dialer);
   ++total_;
   ++connecting_;
-  opened.connect();
+  dialer.dial();
 }
 
 PeerPool::Waiter* PeerPool::next_waiter() {
@@ -84,24 +84,28 @@ PeerPool::Waiter* PeerPool::next_waiter() {
   return waiter;
 }
 
-void PeerPool::lend(H1Client& connection, Waiter& waiter) { waiter.on_lease(connection); }
-
-void PeerPool::connected(H1Client& connection) {
+// The dialer's place in the total goes over to the connection.
+void PeerPool::dialed(Dialer& dialer) {
   --connecting_;
   if (metrics_) metrics_->opened();
+  auto made = std::make_unique<H1Client>(runtime_, *this, dialer.stream());
+  H1Client& connection = *made.release();  // as above
+  lists_->busy.push_back(connection);
+  discard(dialer);
   released(connection);
 }
 
-void PeerPool::connect_failed(H1Client& connection, const Failure& failure) {
+void PeerPool::dial_failed(Dialer& dialer, const Failure& failure) {
   --connecting_;
-  connection.close();
+  --total_;
+  discard(dialer);
   if (metrics_) metrics_->failed(failure.kind);
   if (Waiter* waiter = next_waiter()) waiter->on_lease_failed(failure);
 }
 
 void PeerPool::released(H1Client& connection) {
   if (Waiter* waiter = next_waiter()) {
-    lend(connection, *waiter);
+    waiter->on_lease(connection);
     return;
   }
   const bool keep = idle_count_ < limits_.max_idle && runtime_.peers->idle_total < limits_.max_idle_total && !runtime_.draining;
@@ -112,17 +116,29 @@ void PeerPool::released(H1Client& connection) {
   connection.hook.unlink();
   connection.rest(limits_.idle_ms);
   lists_->idle.push_front(connection);
+  rest(connection);
+}
+
+void PeerPool::rest(BackendConnection& connection) {
+  connection.resting = true;
   ++idle_count_;
   ++runtime_.peers->idle_total;
 }
 
-void PeerPool::gone(H1Client& connection) {
-  if (connection.state() == H1Client::State::idle) {
-    --idle_count_;
-    --runtime_.peers->idle_total;
-  }
-  --total_;
+void PeerPool::rouse(BackendConnection& connection) {
   connection.hook.unlink();
+  if (!std::exchange(connection.resting, false)) return;
+  --idle_count_;
+  --runtime_.peers->idle_total;
+}
+
+void PeerPool::gone(BackendConnection& connection) {
+  --total_;
+  discard(connection);
+}
+
+void PeerPool::discard(BackendConnection& connection) {
+  rouse(connection);
   lists_->dead.push_back(connection);
   runtime_.loop.defer(burial_);
 }
@@ -130,13 +146,13 @@ void PeerPool::gone(H1Client& connection) {
 bool PeerPool::may_open() const { return limits_.max_connections == 0 || total_ < limits_.max_connections; }
 
 void PeerPool::bury() {
-  while (H1Client* connection = lists_->dead.pop_front()) std::unique_ptr<H1Client> last(connection);
+  while (BackendConnection* connection = lists_->dead.pop_front()) std::unique_ptr<BackendConnection> last(connection);
   // The dead made room: those who wait may have it.
   while (waiting_ > connecting_ && may_open()) open_one();
 }
 
 void PeerPool::close_idle() {
-  while (H1Client* connection = lists_->idle.front()) connection->close();
+  while (BackendConnection* connection = lists_->idle.front()) connection->close();
 }
 
 void PeerPool::withdraw(Waiter& waiter) {

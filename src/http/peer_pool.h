@@ -16,11 +16,11 @@
 
 #include "core/deadline.h"
 #include "core/list.h"
-#include "core/resolver.h"
 #include "http/streams.h"
 
 namespace goma::http {
 
+class Dialer;
 class H1Client;
 class PeerMetrics;
 struct Runtime;
@@ -40,13 +40,24 @@ struct TransportLimits {
   int64_t eject_ms = 10'000;
 };
 
+// What a pool keeps in its lists and owns: a connection, or one that is being made.
+class BackendConnection {
+ public:
+  virtual ~BackendConnection() = default;
+  // Closes it; nothing is told to whom it serves.
+  virtual void close() = 0;
+
+  core::ListHook hook;   // the pool's list
+  bool resting = false;  // the pool counts it as idle
+};
+
 class PeerPool {
  public:
   // Somebody who wants a connection. Destroying it leaves the queue.
   class Waiter {
    public:
     virtual ~Waiter() = default;
-    virtual void on_lease(H1Client& connection) = 0;
+    virtual void on_lease(BackendStream& stream) = 0;
     virtual void on_lease_failed(const Failure& failure) = 0;
     core::ListHook hook;
     core::Deadline deadline;
@@ -67,11 +78,12 @@ class PeerPool {
   uint16_t port() const { return port_; }
   Runtime& runtime() { return runtime_; }
 
-  // For H1Client.
-  void connected(H1Client& connection);
-  void connect_failed(H1Client& connection, const Failure& failure);
-  void released(H1Client& connection);  // may serve again
-  void gone(H1Client& connection);      // closed; destroyed after the current callback
+  // For Dialer.
+  void dialed(Dialer& dialer);
+  void dial_failed(Dialer& dialer, const Failure& failure);
+  // For connections.
+  void released(H1Client& connection);       // may serve again
+  void gone(BackendConnection& connection);  // closed; destroyed after the current callback
 
   size_t connections() const { return total_; }
   size_t idle() const { return idle_count_; }
@@ -87,14 +99,16 @@ class PeerPool {
 
  private:
   friend class PeerPools;
-  void lend(H1Client& connection, Waiter& waiter);
   bool may_open() const;
   void open_one();
+  void rest(BackendConnection& connection);
+  void rouse(BackendConnection& connection);
+  void discard(BackendConnection& connection);
   void bury();
   Waiter* next_waiter();
   void enqueue(Waiter& waiter, int64_t patience_ms);
 
-  struct Lists;  // keeps H1Client out of this header
+  struct Lists;
   Runtime& runtime_;
   std::string host_;
   uint16_t port_;

@@ -100,6 +100,8 @@ class BackendHandler {
 class BackendStream {
  public:
   virtual ~BackendStream() = default;
+  // Whom it serves from here on. Requires: just lent.
+  void attach(BackendHandler& handler) { handler_ = &handler; }
   // The head leaves with the next flush, together with the body that is there by then.
   virtual void send(const BackendRequest& request) = 0;
   virtual void send_body(std::string_view data) = 0;
@@ -107,8 +109,11 @@ class BackendStream {
   virtual Flow flush() = 0;
   // The handler can take response body (again).
   virtual void resume() = 0;
-  // The handler leaves before the end: the connection is closed, never pooled.
+  // The handler leaves before the end: what is half said here is of no use to anybody else.
   virtual void abandon() = 0;
+
+ protected:
+  BackendHandler* handler_ = nullptr;
 };
 
 }  // namespace goma::http
