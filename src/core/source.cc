@@ -21,6 +21,7 @@ namespace goma::core {
 
 namespace {
 
+const std::string made_prefix = "made:";  // among the files of a bundle; no path that is asked for begins like this
 constexpr size_t max_file = size_t{64} << 20;
 constexpr char magic[8] = {'G', 'O', 'M', 'A', 'B', 'D', 'L', '1'};
 
@@ -125,6 +126,10 @@ std::string without_slash(std::string path) {
 
 }  // namespace
 
+Result<std::string_view> Source::once(const std::string&, const std::function<std::string()>&) {
+  return Error{Code::not_found, "nothing is remembered here", 0};
+}
+
 DiskSource::DiskSource(std::string prefix) : prefix_(std::move(prefix)) {
   if (!prefix_.empty() && prefix_.back() != '/') prefix_ += '/';
 }
@@ -175,6 +180,15 @@ std::optional<std::string_view> DiskSource::env(const std::string& name) {
   }
   if (!answer.ok) return std::nullopt;
   return std::string_view(answer.content);
+}
+
+Result<std::string_view> DiskSource::once(const std::string& name, const std::function<std::string()>& make) {
+  auto [entry, fresh] = files_.try_emplace(made_prefix + name);
+  if (fresh) {
+    entry->second.ok = true;
+    entry->second.content = make();
+  }
+  return std::string_view(entry->second.content);
 }
 
 Result<int> DiskSource::seal() const {
@@ -241,6 +255,8 @@ Result<std::string_view> BundleSource::read(const std::string& path) {
   if (!known->second.ok) return known->second.error;
   return known->second.content;
 }
+
+Result<std::string_view> BundleSource::once(const std::string& name, const std::function<std::string()>&) { return read(made_prefix + name); }
 
 Result<std::vector<std::string>> BundleSource::list(const std::string& directory) {
   const auto known = directories_.find(directory);

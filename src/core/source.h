@@ -7,6 +7,7 @@
 // A bundle is a sealed memfd: what was asked, and what the answer was, failures included.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,6 +29,9 @@ class Source {
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;
   // The value of an environment variable; nothing when it is not set.
   virtual std::optional<std::string_view> env(const std::string& name) = 0;
+  // Something made by chance, remembered like a file: whoever builds from the bundle gets what was made first. Error:
+  // not_found, where nothing is remembered.
+  virtual Result<std::string_view> once(const std::string& name, const std::function<std::string()>& make);
 };
 
 // Reads the machine and remembers every question and answer.
@@ -38,6 +42,7 @@ class DiskSource : public Source {
   Result<std::string_view> read(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& directory) override;
   std::optional<std::string_view> env(const std::string& name) override;
+  Result<std::string_view> once(const std::string& name, const std::function<std::string()>& make) override;
 
   // Writes everything recorded so far into a new sealed memfd; the caller owns the descriptor.
   Result<int> seal() const;
@@ -65,6 +70,7 @@ class BundleSource : public Source {
   Result<std::string_view> read(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& directory) override;
   std::optional<std::string_view> env(const std::string& name) override;
+  Result<std::string_view> once(const std::string& name, const std::function<std::string()>& make) override;
 
  private:
   struct Entry {

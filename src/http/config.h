@@ -33,8 +33,48 @@ struct EntryPointConf {
   ProxyProtocolConf proxy_protocol;
 };
 
+struct SecureEntryPointConf {
+  core::PlacedText address{"[::]:8443", {}};
+  bool http2 = true;
+  ProxyProtocolConf proxy_protocol;
+  const core::yaml::Node* node = nullptr;
+};
+
 struct EntryPointsConf {
   EntryPointConf web;
+  SecureEntryPointConf web_secure;
+};
+
+// A certificate with its chain, and its key: each a path, PEM, or base64 of PEM.
+struct KeyPairConf {
+  core::PlacedText cert;
+  core::PlacedText key;
+  const core::yaml::Node* node = nullptr;
+};
+
+struct ClientAuthConf {
+  core::PlacedText client_ca;  // path, PEM or base64 of PEM; empty = clients are not asked
+  bool required = false;
+  const core::yaml::Node* node = nullptr;
+};
+
+struct TlsConf {
+  core::PlacedText certs_dir{"/etc/goma/certs", {}};
+  std::vector<KeyPairConf> certificates;
+  std::vector<KeyPairConf> keys;  // old spelling; replaces certificates when there are any
+  KeyPairConf default_pair;
+  ClientAuthConf client_auth;
+  std::string min_version = "1.2";
+  core::PlacedText ciphers;  // of TLS 1.2, as OpenSSL writes them; empty = Mozilla's intermediate profile
+  core::PlacedText curves;
+  const core::yaml::Node* node = nullptr;
+};
+
+struct RouteTlsConf {
+  KeyPairConf certificate;
+  core::PlacedText provider;
+  ClientAuthConf client_auth;  // of the route's hosts
+  const core::yaml::Node* node = nullptr;
 };
 
 struct TimeoutsConf {
@@ -151,6 +191,7 @@ struct RouteConf {
   bool enabled = true;
   RouteSecurityConf security;
   std::vector<core::PlacedText> middlewares;  // gateway defaults already in front
+  RouteTlsConf tls;
   bool disable_metrics = false;
   std::optional<bool> disable_host_forwarding;  // old spelling; folded into security by load_config
   core::Place place;                      // of the route's mapping
@@ -168,6 +209,7 @@ struct MiddlewareConf {
 
 struct GatewayConf {
   EntryPointsConf entry_points;
+  TlsConf tls;
   TimeoutsConf timeouts;
   LogConf log;
   NetworkingConf networking;
@@ -193,6 +235,8 @@ struct Config {
   std::vector<std::unique_ptr<core::yaml::Document>> documents;  // what `rule` and `node` point into
   std::map<std::string, std::string> environment;  // "gateway.log.level" -> "GOMA_LOG_LEVEL": variables that won
 
+  // Whether anything of HTTPS is configured, so that entryPoints.webSecure listens.
+  bool serves_https() const;
   // The middleware of that name, or null.
   const MiddlewareConf* find_middleware(std::string_view name) const;
 };

@@ -26,6 +26,12 @@ const MiddlewareConf* Config::find_middleware(std::string_view name) const {
   return nullptr;
 }
 
+bool Config::serves_https() const {
+  const auto asks = [](const RouteConf& route) { return route.tls.node != nullptr; };
+  return gateway.entry_points.web_secure.node != nullptr || gateway.tls.node != nullptr ||
+         environment.count("gateway.entryPoints.webSecure.address") != 0 || std::any_of(gateway.routes.begin(), gateway.routes.end(), asks);
+}
+
 namespace {
 
 // What a person wants to hear about a file that cannot be read.

@@ -43,15 +43,24 @@ constexpr Field proxy_protocol_fields[] = {
 };
 constexpr Section proxy_protocol_section = section_of<ProxyProtocolConf>("gateway.entryPoints.web.proxyProtocol", "Load balancers that tell the client's address in front of the connection.", proxy_protocol_fields);
 
+constexpr Section secure_proxy_protocol_section = section_of<ProxyProtocolConf>("gateway.entryPoints.webSecure.proxyProtocol", "Load balancers that tell the client's address in front of the connection, before TLS.", proxy_protocol_fields);
+
 constexpr Field web_fields[] = {
     field<&EntryPointConf::address>("address", "Where to listen: IP:port, :port for every address, or unix:path.", as(Kind::address), env("GOMA_ENTRYPOINT_WEB_ADDRESS"), example("\"0.0.0.0:80\"")),
     section<&EntryPointConf::proxy_protocol>("proxyProtocol", "Load balancers that tell the client's address in front of the connection.", proxy_protocol_section, addition),
 };
 constexpr Section web_section = section_of<EntryPointConf>("gateway.entryPoints.web", "The listener for plain HTTP.", web_fields);
 
+constexpr Field web_secure_fields[] = {
+    field<&SecureEntryPointConf::address>("address", "Where to listen: IP:port, :port for every address, or unix:path. Nothing listens unless HTTPS is configured anywhere.", as(Kind::address), env("GOMA_ENTRYPOINT_WEB_SECURE_ADDRESS"), example("\"0.0.0.0:443\"")),
+    field<&SecureEntryPointConf::http2>("http2", "Offer HTTP/2 to clients (ALPN).", addition),
+    section<&SecureEntryPointConf::proxy_protocol>("proxyProtocol", "Load balancers that tell the client's address in front of the connection, before TLS.", secure_proxy_protocol_section, addition),
+};
+constexpr Section web_secure_section = section_of<SecureEntryPointConf>("gateway.entryPoints.webSecure", "The listener for HTTPS.", web_secure_fields);
+
 constexpr Field entry_point_fields[] = {
     section<&EntryPointsConf::web>("web", "The listener for plain HTTP.", web_section),
-    reserved("webSecure", "The listener for HTTPS."),
+    section<&EntryPointsConf::web_secure>("webSecure", "The listener for HTTPS.", web_secure_section),
     reserved("passThrough", "TCP and UDP ports that are forwarded as they are."),
 };
 constexpr Section entry_points_section = section_of<EntryPointsConf>("gateway.entryPoints", "Where goma listens.", entry_point_fields);
@@ -196,7 +205,7 @@ constexpr Field route_fields[] = {
     field<&RouteConf::disable_host_forwarding>("disableHostForwarding", "The opposite of security.forwardHostHeaders.", deprecated("security.forwardHostHeaders")),
     reserved("healthCheck", "Active health checks of the backends."),
     reserved("maintenance", "Answer everything with a maintenance message."),
-    reserved("tls", "The certificate of the route's hosts."),
+    section<&RouteConf::tls>("tls", "The certificate of the route's hosts.", route_tls_section),
     reserved("cors", "Cross-origin headers; the responseHeaders middleware has them."),
     reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them."),
     reserved("insecureSkipVerify", "Accept any certificate from the backend."),
@@ -233,7 +242,7 @@ constexpr Field gateway_fields[] = {
     field<&GatewayConf::write_timeout>("writeTimeout", "The same as timeouts.write.", seconds, deprecated("timeouts.write")),
     field<&GatewayConf::idle_timeout>("idleTimeout", "The same as timeouts.idle.", seconds, deprecated("timeouts.idle")),
     field<&GatewayConf::enable_metrics>("enableMetrics", "The same as monitoring.enableMetrics.", deprecated("monitoring.enableMetrics")),
-    reserved("tls", "Certificates of the HTTPS listener."),
+    section<&GatewayConf::tls>("tls", "Certificates of the HTTPS listener.", gateway_tls_section),
     reserved("redis", "State shared between hosts."),
     reserved("providers", "Routes from directories, HTTP or git."),
     reserved("reload", "An endpoint that reloads; gomactl reload does the same."),

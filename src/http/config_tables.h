@@ -24,5 +24,7 @@ extern const core::Section extra_file_section;  // a file of extraConfig.directo
 extern const core::Section gateway_section;
 extern const core::Section route_section;
 extern const core::Section middleware_section;
+extern const core::Section gateway_tls_section;  // config_tls.cc
+extern const core::Section route_tls_section;
 
 }  // namespace goma::http

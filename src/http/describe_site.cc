@@ -86,6 +86,11 @@ std::string describe_backends(const Site& site, bool json) {
   return json ? out + "]\n" : out;
 }
 
+void add_address(core::Plan& plan, const core::PlacedText& address, std::string_view key) {
+  const core::Place& place = address.place;
+  plan.addresses.push_back({address.text, place.line > 0 ? fmt::format("{}:{}:{} ({})", place.file, place.line, place.column, key) : fmt::format("the default of {}", key)});
+}
+
 }  // namespace
 
 std::vector<core::RuleSection> rule_sections(std::span<const ModuleInfo* const> modules) {
@@ -98,10 +103,8 @@ core::Plan plan_of(const Site& site) {
   const Config& config = site.config();
   const LogConf& log = config.gateway.log;
   core::Plan plan;
-  const core::PlacedText& web = config.gateway.entry_points.web.address;
-  const std::string place = web.place.line > 0 ? fmt::format("{}:{}:{} (gateway.entryPoints.web.address)", web.place.file, web.place.line, web.place.column)
-                                               : std::string("the default of gateway.entryPoints.web.address");
-  plan.addresses.push_back({web.text, place});
+  add_address(plan, config.gateway.entry_points.web.address, "gateway.entryPoints.web.address");
+  if (config.serves_https()) add_address(plan, config.gateway.entry_points.web_secure.address, "gateway.entryPoints.webSecure.address");
   plan.log_level = log.level;
   plan.log_format = log.format;
   plan.log_file = log.file_path;

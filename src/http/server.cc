@@ -164,7 +164,7 @@ std::unique_ptr<core::Built> Server::build(core::Source& source, const std::stri
   const auto check_rules = [this](const Config& c, core::Problems& p) { check_middlewares(c, modules_, p); };
   std::unique_ptr<Config> config = load_config(source, path, problems, check_rules);
   if (!config) return nullptr;
-  return Site::build(std::move(config), {modules_, metrics_renderer()}, problems);
+  return Site::build(std::move(config), {modules_, metrics_renderer(), &source}, problems);
 }
 
 // Counts routes and middlewares of the site that serves when it is asked, not of the one being built.

@@ -78,6 +78,13 @@ class SiteBuilder {
     EntryPoint& web = site_.entry_points_.emplace_back();
     web.address = gateway().entry_points.web.address.text;
     web.proxies = networks(gateway().entry_points.web.proxy_protocol.trusted);
+    if (tools_.source == nullptr || !site_.config_->serves_https()) return;
+    EntryPoint& secure = site_.entry_points_.emplace_back();
+    secure.address = gateway().entry_points.web_secure.address.text;
+    secure.tls = true;
+    secure.http2 = gateway().entry_points.web_secure.http2;
+    secure.proxies = networks(gateway().entry_points.web_secure.proxy_protocol.trusted);
+    site_.certificates_.build(*site_.config_, *tools_.source, problems_);
   }
 
   // The reader has told of a text that is no network.

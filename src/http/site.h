@@ -33,6 +33,8 @@ class Site final : public core::Built {
     std::span<const ModuleInfo* const> modules;
     // Makes the built-in endpoints' answers; null in the loader's check.
     std::function<std::string()> render_metrics;
+    // Where certificates are read from; null serves no HTTPS.
+    core::Source* source = nullptr;
   };
 
   // Null after adding errors to problems.
