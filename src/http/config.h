@@ -83,6 +83,7 @@ struct TimeoutsConf {
   int idle = 60;    // a kept-alive connection between requests; 0 = none
   int header = 10;  // a request's head
   int body = 60;    // without progress while a request body arrives; used when read is 0 too
+  int tunnel = 0;   // a WebSocket or other upgraded connection without a byte either way; 0 = none
   int drain = 30;   // grace for long exchanges on a graceful stop
 };
 

@@ -50,6 +50,8 @@ class ClientConnection {
   virtual uint64_t progress() const = 0;
   // Asks it to end: what is under way is finished, the client is told. abruptly: an idle one closes at once.
   virtual void drain(bool abruptly) = 0;
+  // The time for finishing is over. Where the protocol has a word for that it is said, and shed follows; else cuts.
+  virtual void say_goodbye() { shed(); }
   // Cuts it, whatever it is doing.
   virtual void shed() = 0;
 

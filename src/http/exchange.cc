@@ -15,6 +15,7 @@
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 #include "http/site.h"
+#include "http/tunnel.h"
 #include "http/visitors.h"
 
 namespace goma::http {
@@ -83,7 +84,7 @@ std::string_view ending_name(Ending ending) {
   static constexpr std::string_view names[] = {"complete",        "client-abort",    "client-timeout", "bad-request",
                                                "no-route",        "refused",         "backend-connect", "backend-timeout",
                                                "backend-fault",   "backend-truncated", "overload",      "gateway-stop",
-                                               "internal"};
+                                               "tunnel-idle",     "internal"};
   return names[static_cast<size_t>(ending)];
 }
 
@@ -146,7 +147,6 @@ void Exchange::prepare() {
   Headers& headers = request_.headers;
   query_ = request_.query;
   has_query_ = request_.has_query;
-  if (request_.upgrade && core::iequals(headers.get(HeaderId::upgrade), "h2c")) request_.upgrade = false;
   drop_hop_by_hop(headers, request_.upgrade);
   drop_claims(headers);
   const ClientAddress address = site_->trusted_proxies().resolve(client_info_.socket_ip, headers, arena_);
@@ -367,7 +367,7 @@ void Exchange::send_head() {
 }
 
 void Exchange::build_filters() {
-  if (route_ == nullptr || applied_ == 0) return;
+  if (route_ == nullptr || applied_ == 0 || response_.status == 101) return;
   BodyFilter* last = nullptr;
   for (size_t i = 0; i < route_->steps.size(); ++i) {
     if (((applied_ >> i) & 1) == 0) continue;
@@ -388,6 +388,7 @@ void Exchange::response_body(std::string_view data) {
     filters_->write(data, false);
     return;
   }
+  if (tunnel_ != nullptr) return pass_to_client(data);
   response_bytes += data.size();
   client_.send_body(data);
 }
@@ -430,6 +431,7 @@ void Exchange::client_writable() {
 // A tunnel holds no configuration: its middlewares are finished now, its site is let go.
 void Exchange::open_tunnel() {
   state_ = State::tunnelling;
+  tunnel_ = arena_.make<Tunnel>(*this, names_websocket(request_));
   client_.flush();
   if (runtime_.metrics != nullptr) runtime_.metrics->tunnel_opened();
   tunnel_counted_ = true;
@@ -440,6 +442,38 @@ void Exchange::open_tunnel() {
   route_ = nullptr;
   release_site();
   client_.resume_request();
+}
+
+void Exchange::pass_to_client(std::string_view data) {
+  data = tunnel_->pass(Tunnel::Way::to_client, data);
+  response_bytes += data.size();
+  client_.send_body(data);
+  client_.send_body(tunnel_->goodbye(Tunnel::Way::to_client));
+}
+
+void Exchange::pass_to_backend(std::string_view data) {
+  data = tunnel_->pass(Tunnel::Way::to_backend, data);
+  request_bytes += data.size();
+  forward_->request_body(data);
+  forward_->request_body(tunnel_->goodbye(Tunnel::Way::to_backend));
+}
+
+bool Exchange::close_tunnel(uint16_t code, Ending ending) {
+  if (state_ != State::tunnelling || forward_ == nullptr || !tunnel_->close(code)) return false;
+  ending_ = ending;
+  pass_to_client({});
+  flow_ = client_.flush();
+  pass_to_backend({});
+  forward_->flush_request();
+  return true;
+}
+
+void Exchange::cut_tunnel(Ending ending) {
+  if (!tunnel_->closing()) ending_ = ending;
+  drop_content();
+  client_.finish(nullptr);
+  client_.flush();
+  finish_response();
 }
 
 void Exchange::fail(int status, std::string_view message, Ending ending) {
@@ -463,7 +497,10 @@ bool Exchange::wants_request_body() const {
   return (state_ == State::forwarding || state_ == State::responding || state_ == State::tunnelling) && forward_ != nullptr && forward_->wants_request_body();
 }
 
-void Exchange::request_body(std::string_view data) { forward_->request_body(data); }
+void Exchange::request_body(std::string_view data) {
+  if (tunnel_ != nullptr) return pass_to_backend(data);
+  forward_->request_body(data);
+}
 
 void Exchange::request_end(const Headers* trailers) {
   if (forward_ != nullptr) forward_->request_end(trailers);
@@ -475,7 +512,7 @@ Flow Exchange::flush_request() { return forward_ != nullptr ? forward_->flush_re
 
 void Exchange::client_gone(Ending ending) {
   if (state_ == State::over) return;
-  ending_ = ending;
+  if (tunnel_ == nullptr || !tunnel_->closing()) ending_ = ending;
   drop_content();
   finish_response();
 }

@@ -32,6 +32,7 @@ namespace goma::http {
 
 class Forward;
 class Site;
+class Tunnel;
 struct Runtime;
 struct TlsFacts;
 
@@ -49,6 +50,7 @@ enum class Ending : unsigned char {
   backend_truncated,   // the response was cut in the middle
   overload,            // a limit of the gateway was reached
   gateway_stop,
+  tunnel_idle,         // nothing passed for too long
   internal,
 };
 std::string_view ending_name(Ending ending);
@@ -132,6 +134,11 @@ class Exchange {
   void client_writable();
   // The client is gone, or too slow (ending says which). Pending work is cancelled.
   void client_gone(Ending ending);
+  // A WebSocket is told that this is the end (RFC 6455 7.4.1), and ends within a second. False: not a WebSocket, or
+  // there is no tunnel; nothing was done.
+  bool close_tunnel(uint16_t code, Ending ending);
+  // A tunnel ends now, without a word. Requires: there is one.
+  void cut_tunnel(Ending ending);
   bool over() const { return state_ == State::over; }
   State state() const { return state_; }
   bool started_response() const { return started_response_; }
@@ -199,6 +206,8 @@ class Exchange {
   void send_head();
   void build_filters();
   void open_tunnel();
+  void pass_to_client(std::string_view data);
+  void pass_to_backend(std::string_view data);
   void finish_response();
   void finish_middlewares();
   void release_site();
@@ -225,6 +234,7 @@ class Exchange {
   WaitBase* wait_ = nullptr;
   core::Deadline wait_deadline_;
   BodyFilter* filters_ = nullptr;
+  Tunnel* tunnel_ = nullptr;   // once there is one
   LogField* log_fields_ = nullptr;
   LogField** log_tail_ = &log_fields_;
   std::string_view answer_body_;

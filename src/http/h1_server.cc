@@ -13,6 +13,7 @@
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 #include "http/site.h"
+#include "http/websocket.h"
 
 namespace goma::http {
 
@@ -196,6 +197,7 @@ void H1Server::start_exchange(std::string_view head_text) {
     ongoing_->exchange->refuse(error.status, error.text, Ending::bad_request);
     return;
   }
+  head.upgrade = head.upgrade && may_upgrade(head);
   close_after_ = !head.keep_alive || draining_ || runtime_.draining;
   ongoing_->left = head.body.length;
   body_ = head.body.framing == Framing::none && !head.upgrade ? BodyState::none : BodyState::arriving;
@@ -515,8 +517,14 @@ void H1Server::drain(bool abruptly) {
   if (abruptly && (state_ == State::idle || state_ == State::head || state_ == State::lingering)) close();
 }
 
+void H1Server::say_goodbye() {
+  if (state_ == State::tunnel && ongoing_->exchange->close_tunnel(close_service_restart, Ending::gateway_stop)) return;
+  shed();
+}
+
 void H1Server::shed() {
-  if (ongoing_ != nullptr && !ongoing_->exchange->over()) ongoing_->exchange->client_gone(Ending::overload);
+  const Ending ending = runtime_.draining ? Ending::gateway_stop : Ending::overload;
+  if (ongoing_ != nullptr && !ongoing_->exchange->over()) ongoing_->exchange->client_gone(ending);
   eof_ = true;
   if (ongoing_ == nullptr) {
     close();

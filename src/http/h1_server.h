@@ -50,6 +50,7 @@ class H1Server final : public ClientConnection, public ClientStream {
   uint64_t progress() const override { return stream_.received() + stream_.sent() - progress_mark_; }
   // Not abruptly, an idle one answers one more request with "Connection: close".
   void drain(bool abruptly) override;
+  void say_goodbye() override;
   void shed() override;
 
   void send_informational(const ResponseHead& head) override;

@@ -30,6 +30,7 @@ struct ConnectionLimits {
   int64_t body_ms = 60'000;     // between two pieces of request body
   int64_t write_ms = 60'000;    // between two pieces the client takes
   int64_t idle_ms = 60'000;     // between two requests
+  int64_t tunnel_ms = 0;        // without a byte either way in a tunnel
   uint64_t min_rate = 240;      // bytes per second a client must keep while the gateway waits for it; 0 = off
   size_t max_connections = 0;   // per worker
   size_t max_per_address = 0;   // per worker and client address, IPv6 by /64; 0 = no limit

@@ -39,6 +39,7 @@ constexpr int handshakes_per_turn = 4;  // about a millisecond
 constexpr int shed_candidates = 64;
 constexpr int64_t hold_ms = 20;
 constexpr int64_t patience_ms = 1'000;
+constexpr int64_t goodbye_ms = 400;  // less than a worker in a hurry has after its grace
 constexpr size_t reserved_descriptors = 64;  // for logs, pipes, channels
 constexpr std::string_view busy_answer =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 24\r\n"
@@ -144,6 +145,7 @@ struct Server::Worker {
   core::Timer second;
   core::Timer hold;
   int64_t full_since_ms = 0;
+  bool said_goodbye = false;
   std::function<void()> drained;
   int spare = spare_descriptor();
   int64_t alerted_ms = -60'000;
@@ -525,9 +527,19 @@ void Server::drain(int64_t grace_ms, std::function<void()> done) {
   check_drained();
 }
 
-// The time for finishing is over: idle connections and tunnels end, then everything.
+// The time for finishing is over: who can be told is told, and a moment later everything ends.
 void Server::end_grace() {
   Worker& w = *worker_;
+  if (!std::exchange(w.said_goodbye, true)) {
+    for (ClientConnection* c = w.connections.front(); c != nullptr;) {
+      ClientConnection& each = *c;
+      c = w.connections.next(each);
+      each.say_goodbye();
+    }
+    if (w.connections.front() != nullptr) w.grace.start(goodbye_ms);
+    check_drained();
+    return;
+  }
   while (ClientConnection* connection = w.connections.front()) {
     connection->shed();
     if (connection->hook.linked() && w.connections.front() == connection) break;

@@ -261,6 +261,7 @@ ConnectionLimits Site::connection_limits() const {
   limits.body_ms = (both ? std::min(timeouts.read, timeouts.body) : std::max(timeouts.read, timeouts.body)) * 1000;
   limits.write_ms = timeouts.write * 1000;
   limits.idle_ms = timeouts.idle * 1000;
+  limits.tunnel_ms = timeouts.tunnel * 1000;
   limits.min_rate = static_cast<uint64_t>(config_->gateway.networking.min_rate);
   limits.max_connections = static_cast<size_t>(config_->gateway.networking.max_connections);
   limits.max_per_address = static_cast<size_t>(config_->gateway.networking.max_connections_per_address);
