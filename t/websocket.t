@@ -26,10 +26,19 @@ def half(connection):
         halves.append(ws.outcome(connection))
 
 
+def reset(connection):
+    """Last words and a reset in one."""
+    if connection.head():
+        connection.send(ws.SWITCH)
+        ws.read_frame(connection)
+        connection.send(ws.frame("last words", masked=False))
+        connection.reset()
+
+
 import threading
 told, halves = threading.Event(), []
 other, halving = Origin(script=cut), Origin(script=half)
-ROUTES = [route("/ws", origin, middlewares=["door"]), route("/other", other), route("/half", halving)]
+ROUTES = [route("/ws", origin, middlewares=["door"]), route("/other", other), route("/half", halving), route("/reset", Origin(script=reset))]
 CHAIN = [middleware("door", "respond", {"status": 403, "body": "shut"}, paths=["/ws/secret"])]
 LOG = {"level": "info"}
 
@@ -73,6 +82,17 @@ for size in (0, 1, 125, 126, 65535, 65536, 1_000_000):
     threading.Thread(target=client.send, args=(ws.frame(data),), daemon=True).start()
     expect(ws.read_frame(client)[1] == data, f"a message of {size} bytes comes back")
     client.close()
+
+# A reset that comes with bytes is no event of its own.
+client, reply = open_on(goma, "/reset")
+client.send(ws.frame("go"))
+same(ws.read_frame(client)[1], b"last words", "bytes in front of the backend's reset arrive")
+expect(client.is_closed(), "and the reset ends the tunnel")
+client, reply = open_on(goma)
+origin.wait(lambda o: len(o.open) > 0)
+client.send(ws.frame("last words"))
+client.reset()
+expect(origin.wait(lambda o: not o.open), "the client's reset behind bytes ends the backend's side")
 
 client, reply = open_on(goma, User_Agent="measured")
 same(says(client, b"x" * 94), b"x" * 94, "bytes pass to be counted")

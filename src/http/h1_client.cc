@@ -18,6 +18,8 @@ namespace {
 // Below this a copy through user space is cheaper than two splices.
 constexpr uint64_t splice_from_bytes = 64 * 1024;
 constexpr unsigned char max_informational = 16;
+// See H1Server: when a tunnel looks for a reset that came right behind bytes.
+constexpr int64_t look_again_ms = 200;
 
 }  // namespace
 
@@ -55,7 +57,7 @@ void H1Client::on_deadline() {
       }
       fail(Failure::Kind::body_timeout, "the response body stalled");
       return;
-    case State::tunnel:
+    case State::tunnel: read_some(); return;
     case State::closed: return;
   }
 }
@@ -147,6 +149,10 @@ bool H1Client::read_once() {
   const size_t used = consume(block.data(), n);
   if (state_ == State::closed) return false;
   if (used < n) pending_.assign(block.data() + used, n - used);
+  if (state_ == State::tunnel && !got.more && !send_broken_) {
+    arm(look_again_ms);
+    return false;
+  }
   // A short read means that the kernel has no more, unless a reset came with the bytes: libevent reports that as
   // readiness only, and there will be no other event. So an unfinished response is read until the kernel says so.
   return (got.more || send_broken_ || served_ == serving) && !paused_;

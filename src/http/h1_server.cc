@@ -22,6 +22,9 @@ namespace {
 constexpr int64_t progress_check_ms = 5'000;
 constexpr int64_t linger_ms = 2'000;
 constexpr int64_t drain_idle_ms = 1'000;
+// A tunnel's short read is taken for the end of what is there; a reset behind it, which libevent reports as readiness
+// only, is found this much later instead of with one more receive per message.
+constexpr int64_t look_again_ms = 200;
 constexpr int64_t lazy_watch_ms = 100;
 constexpr uint64_t drain_bytes = 256 * 1024;  // unread request body worth reading to keep the connection
 
@@ -124,7 +127,11 @@ bool H1Server::read_once() {
     unread_ = got.more;
     process(block.data(), base + got.n);
     // As in H1Client: an unfinished message is read until the kernel says that there is no more.
-    if (state_ == State::head || state_ == State::tunnel || body_ == BodyState::arriving || body_ == BodyState::abandoned) unread_ = true;
+    if (state_ == State::tunnel) {
+      if (!unread_) deadline_.in(look_again_ms);
+      return unread_ && state_ != State::closed;
+    }
+    if (state_ == State::head || body_ == BodyState::arriving || body_ == BodyState::abandoned) unread_ = true;
     return state_ != State::closed;
   }
   input_.assign(block.data(), base);
@@ -569,6 +576,9 @@ void H1Server::on_deadline() {
     case State::head: refuse_head(408, "408 Request Timeout"); return;
     case State::exchange: check_progress(); return;
     case State::tunnel:
+      unread_ = true;
+      read_input();
+      return;
     case State::closed: return;
   }
 }
