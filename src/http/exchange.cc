@@ -503,6 +503,7 @@ void Exchange::request_body(std::string_view data) {
 }
 
 void Exchange::request_end(const Headers* trailers) {
+  if (tunnel_ != nullptr) tunnel_->ended(Tunnel::Way::to_backend);
   if (forward_ != nullptr) forward_->request_end(trailers);
 }
 

@@ -81,7 +81,12 @@ void H1Client::send(const BackendRequest& request) {
 
 void H1Client::send_body(std::string_view data) { sender_.body(stream_, data); }
 
-void H1Client::finish_body(const Headers* trailers) { sender_.end(trailers, handler_->backend_arena()); }
+void H1Client::finish_body(const Headers* trailers) {
+  sender_.end(trailers, handler_->backend_arena());
+  if (state_ != State::tunnel) return;
+  flush();
+  stream_.shutdown_write();
+}
 
 Flow H1Client::flush() {
   if (send_broken_) return Flow::pause;

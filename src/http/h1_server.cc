@@ -128,7 +128,7 @@ bool H1Server::read_once() {
     process(block.data(), base + got.n);
     // As in H1Client: an unfinished message is read until the kernel says that there is no more.
     if (state_ == State::tunnel) {
-      if (!unread_) deadline_.in(look_again_ms);
+      if (!unread_ && !waits_for_client()) deadline_.in(look_again_ms);
       return unread_ && state_ != State::closed;
     }
     if (state_ == State::head || body_ == BodyState::arriving || body_ == BodyState::abandoned) unread_ = true;
@@ -137,6 +137,10 @@ bool H1Server::read_once() {
   input_.assign(block.data(), base);
   unread_ = false;
   if (got.state == core::Stream::Io::blocked) return false;
+  if (state_ == State::tunnel && got.state == core::Stream::Io::eof) {
+    half_close();
+    return false;
+  }
   eof_ = true;
   client_left(Ending::client_abort);
   return false;
@@ -492,17 +496,33 @@ void H1Server::client_left(Ending ending) {
     close();
     return;
   }
-  if (state_ == State::tunnel && ending == Ending::client_abort) {
-    body_ = BodyState::complete;
-    ongoing_->exchange->request_end(nullptr);
-    eof_ = true;
-    runtime_.loop.defer(after_);
-    return;
-  }
   eof_ = true;
   response_over_ = false;
   if (!ongoing_->exchange->over()) ongoing_->exchange->client_gone(ending);
   runtime_.loop.defer(after_);
+}
+
+// The client of a tunnel has said all it wanted to say; what the backend answers still reaches it. One that has left
+// altogether looks the same until something is sent to it, so the silence after this has an end of its own.
+void H1Server::half_close() {
+  body_ = BodyState::complete;
+  ongoing_->exchange->request_end(nullptr);
+  check_mark_ = stream_.received() + stream_.sent();
+  if (!waits_for_client()) deadline_.in(runtime_.limits.idle_ms);
+}
+
+void H1Server::check_tunnel() {
+  if (waits_for_client()) {
+    check_progress();
+  } else if (body_ == BodyState::complete) {
+    const uint64_t moved = stream_.received() + stream_.sent();
+    if (moved == check_mark_) return client_left(Ending::client_abort);
+    check_mark_ = moved;
+    deadline_.in(runtime_.limits.idle_ms);
+  } else {
+    unread_ = true;
+    read_input();
+  }
 }
 
 void H1Server::close() {
@@ -575,10 +595,7 @@ void H1Server::on_deadline() {
     case State::lingering: close(); return;
     case State::head: refuse_head(408, "408 Request Timeout"); return;
     case State::exchange: check_progress(); return;
-    case State::tunnel:
-      unread_ = true;
-      read_input();
-      return;
+    case State::tunnel: check_tunnel(); return;
     case State::closed: return;
   }
 }

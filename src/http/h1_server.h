@@ -71,6 +71,7 @@ class H1Server final : public ClientConnection, public ClientStream {
   void on_ready(unsigned ready);
   void on_deadline();
   void check_progress();
+  void check_tunnel();
   void read_input();
   bool read_once();
   void process(const char* data, size_t n);
@@ -82,6 +83,7 @@ class H1Server final : public ClientConnection, public ClientStream {
   void body_complete(const Headers* trailers);
   void await_body();
   void client_left(Ending ending);
+  void half_close();
   void after_callback();
   void end_exchange();
   void count_bytes();

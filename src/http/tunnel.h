@@ -30,6 +30,8 @@ class Tunnel {
   std::string_view pass(Way way, std::string_view data);
   // The close frame that must follow what has passed; empty when none is due. Valid as long as the tunnel.
   std::string_view goodbye(Way way);
+  // Nothing more goes this way.
+  void ended(Way way) { direction(way).silent = true; }
   // Nothing but the rest of a frame and goodbyes from now on; the client hears `code`. False: this tunnel has no words.
   bool close(uint16_t code);
   bool closing() const { return code_ != 0; }
