@@ -13,6 +13,7 @@
 #include "core/check.h"
 #include "core/tls.h"
 #include "core/tls_identity.h"
+#include "core/tls_tickets.h"
 
 namespace goma::core {
 
@@ -29,10 +30,8 @@ constexpr long session_seconds = 6L * 3600;
 constexpr unsigned char with_http2[] = {2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 constexpr unsigned char without_http2[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
-// What OpenSSL says last, and nothing of it left for others to find.
+// Nothing of what OpenSSL says is left for others to find.
 Error complaint(std::string text) {
-  const char* reason = ERR_reason_error_string(ERR_peek_last_error());
-  if (reason != nullptr) text.append(": ").append(reason);
   ERR_clear_error();
   return Error{Code::invalid, std::move(text), 0};
 }
@@ -49,9 +48,9 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* length, cons
 Result<void> apply(SSL_CTX* context, const TlsPolicy& policy) {
   SSL_CTX_set_min_proto_version(context, policy.min_version == "1.3" ? TLS1_3_VERSION : TLS1_2_VERSION);
   const char* ciphers = policy.ciphers.empty() ? usual_ciphers : policy.ciphers.c_str();
-  if (SSL_CTX_set_cipher_list(context, ciphers) != 1) return complaint("ciphers");
+  if (SSL_CTX_set_cipher_list(context, ciphers) != 1) return complaint("ciphers has none that OpenSSL knows");
   const char* curves = policy.curves.empty() ? usual_curves : policy.curves.c_str();
-  if (SSL_CTX_set1_groups_list(context, curves) != 1) return complaint("curves");
+  if (SSL_CTX_set1_groups_list(context, curves) != 1) return complaint("curves has a name that OpenSSL does not know");
   return {};
 }
 
@@ -60,8 +59,9 @@ Result<void> add(SSL_CTX* context, const TlsIdentity& identity) {
   for (size_t i = 1; i < identity.chain().size(); ++i) sk_X509_push(issuers, identity.chain()[i]);
   const int good = SSL_CTX_use_cert_and_key(context, identity.certificate(), identity.key(), issuers, 1);
   sk_X509_free(issuers);
-  if (good != 1) return complaint("the certificate cannot be used");
-  return {};
+  if (good == 1) return {};
+  const char* reason = ERR_reason_error_string(ERR_peek_last_error());
+  return complaint(std::string("the certificate cannot be used: ") + (reason == nullptr ? "" : reason));
 }
 
 }  // namespace
@@ -113,7 +113,7 @@ TlsClientRule::~TlsClientRule() {
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
 Result<std::unique_ptr<TlsContext>> TlsContext::server(const TlsPolicy& policy, std::span<const TlsIdentity* const> identities,
-                                                       const TlsClientRule& rule, bool http2) {
+                                                       const TlsClientRule& rule, bool http2, TlsTickets* tickets) {
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
   GOMA_CHECK(context != nullptr);
   auto made = std::make_unique<TlsContext>(context);
@@ -129,6 +129,7 @@ Result<std::unique_ptr<TlsContext>> TlsContext::server(const TlsPolicy& policy, 
     if (Result<void> added = add(context, *identity); !added) return added.error();
   }
   SSL_CTX_set_alpn_select_cb(context, http2 ? choose_protocol<with_http2> : choose_protocol<without_http2>, nullptr);
+  if (tickets != nullptr) tickets->serve(context);
   SSL_CTX_set_client_hello_cb(context, TlsSession::on_hello, nullptr);
   // OpenSSL resumes a ticket only where this is the same as where it was given.
   const uint64_t rule_id = rule.id();

@@ -23,6 +23,7 @@ struct stack_st_X509_NAME;
 namespace goma::core {
 
 class TlsIdentity;
+class TlsTickets;
 
 // What both sides may agree on. Names as OpenSSL writes them; empty means Mozilla's intermediate profile.
 struct TlsPolicy {
@@ -61,9 +62,9 @@ class TlsContext {
   ~TlsContext();
 
   // A server's context with one identity for each kind of key. http2: HTTP/2 is offered by ALPN. A session under one
-  // client rule is never resumed under another. Error: invalid, naming what OpenSSL does not know or want.
+  // client rule is never resumed under another. tickets may be null; else it outlives the sessions. Error: invalid, naming what OpenSSL does not know or want.
   static Result<std::unique_ptr<TlsContext>> server(const TlsPolicy& policy, std::span<const TlsIdentity* const> identities,
-                                                    const TlsClientRule& rule, bool http2);
+                                                    const TlsClientRule& rule, bool http2, TlsTickets* tickets);
 
   // Sessions keep a reference of their own.
   ssl_ctx_st* get() const { return context_; }

@@ -23,6 +23,7 @@
 #include "core/tls.h"
 #include "core/tls_context.h"
 #include "core/tls_identity.h"
+#include "core/tls_tickets.h"
 #include "http/connection.h"
 
 namespace goma::http {
@@ -38,8 +39,8 @@ class Certificates final : public core::TlsChooser {
   };
 
   Certificates() = default;
-  // Reads every certificate the configuration names and makes the contexts.
-  void build(const Config& config, core::Source& source, core::Problems& problems);
+  // Reads every certificate the configuration names and makes the contexts. tickets may be null.
+  void build(const Config& config, core::Source& source, core::TlsTickets* tickets, core::Problems& problems);
 
   ssl_ctx_st* choose(std::string_view server_name) const override;
   // What a completed handshake says; the rule is that of the context that was chosen.

@@ -49,8 +49,8 @@ std::string reason_of(const core::Error& error) {
 
 class CertificatesBuilder {
  public:
-  CertificatesBuilder(Certificates& made, const Config& config, core::Source& source, core::Problems& problems)
-      : made_(made), config_(config), tls_(config.gateway.tls), source_(source), problems_(problems) {}
+  CertificatesBuilder(Certificates& made, const Config& config, core::Source& source, core::TlsTickets* tickets, core::Problems& problems)
+      : made_(made), config_(config), tls_(config.gateway.tls), source_(source), tickets_(tickets), problems_(problems) {}
 
   void build() {
     read_rules();
@@ -144,7 +144,7 @@ class CertificatesBuilder {
     }
     const PlacedText at{"the default certificate", {"self-signed", 0, 0, 0}};
     add_texts(made.value(), made.value(), at, at, is_default, "gateway.tls.default");
-    if (made_.entries_.size() != 1) return;
+    if (made_.entries_.size() != 1 || problems_.has_errors()) return;
     const Place place = tls_.node != nullptr ? tls_.node->place() : Place{config_.path, 0, 0, 0};
     problems_.warning("self-signed", place, "no certificate is configured, so HTTPS is served with a self-signed one", "clients will not trust it");
   }
@@ -311,7 +311,7 @@ class CertificatesBuilder {
     std::vector<const core::TlsIdentity*> identities;
     for (const size_t i : made_.groups_[group].entries) identities.push_back(&made_.entries_[i].identity);
     const core::TlsPolicy policy{tls_.min_version, tls_.ciphers.text, tls_.curves.text};
-    auto context = core::TlsContext::server(policy, identities, made_.rules_[rule], speaks_http2 && config_.gateway.entry_points.web_secure.http2);
+    auto context = core::TlsContext::server(policy, identities, made_.rules_[rule], speaks_http2 && config_.gateway.entry_points.web_secure.http2, tickets_);
     if (!context) {
       refuse_context(context.error().text, group);
       return;
@@ -334,12 +334,13 @@ class CertificatesBuilder {
   const Config& config_;
   const TlsConf& tls_;
   core::Source& source_;
+  core::TlsTickets* tickets_;
   core::Problems& problems_;
   std::map<std::vector<size_t>, size_t> group_numbers_;
 };
 
-void Certificates::build(const Config& config, core::Source& source, core::Problems& problems) {
-  CertificatesBuilder(*this, config, source, problems).build();
+void Certificates::build(const Config& config, core::Source& source, core::TlsTickets* tickets, core::Problems& problems) {
+  CertificatesBuilder(*this, config, source, tickets, problems).build();
 }
 
 }  // namespace goma::http

@@ -93,6 +93,12 @@ struct Server::Worker {
     runtime.access_log = &access_log;
     runtime.ids = &ids;
     runtime.processes = c.processes;
+    core::Result<core::TlsTickets> opened = core::TlsTickets::open(*c.slab);
+    if (opened) {
+      tickets.emplace(std::move(opened).value());
+    } else {
+      core::log::warn("TLS sessions are resumed by the same worker only", {{"error", opened.error().text}});
+    }
     second.bind<&Worker::every_second>(*c.loop, this);
     second.start(1000);
   }
@@ -128,6 +134,7 @@ struct Server::Worker {
   AccessLog access_log;
   RequestIds ids;
   std::optional<Visitors> visitors;
+  std::optional<core::TlsTickets> tickets;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
   std::vector<std::unique_ptr<Listener>> listeners;
   core::List<ClientConnection, &ClientConnection::hook> connections;
@@ -166,7 +173,7 @@ std::unique_ptr<core::Built> Server::build(core::Source& source, const std::stri
   const auto check_rules = [this](const Config& c, core::Problems& p) { check_middlewares(c, modules_, p); };
   std::unique_ptr<Config> config = load_config(source, path, problems, check_rules);
   if (!config) return nullptr;
-  return Site::build(std::move(config), {modules_, metrics_renderer(), &source}, problems);
+  return Site::build(std::move(config), {modules_, metrics_renderer(), &source, worker_ && worker_->tickets ? &*worker_->tickets : nullptr}, problems);
 }
 
 // Counts routes and middlewares of the site that serves when it is asked, not of the one being built.

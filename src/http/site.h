@@ -35,6 +35,7 @@ class Site final : public core::Built {
     std::function<std::string()> render_metrics;
     // Where certificates are read from; null serves no HTTPS.
     core::Source* source = nullptr;
+    core::TlsTickets* tickets = nullptr;
   };
 
   // Null after adding errors to problems.
