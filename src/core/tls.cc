@@ -35,6 +35,13 @@ std::string_view name_in_hello(SSL* ssl) {
   return {reinterpret_cast<const char*>(data) + 5, length};
 }
 
+// The keys of the exchange have done their work: who reads this memory later shall not find them (forward secrecy).
+// The session keeps its reference to the object, so the object is emptied.
+void forget(EVP_PKEY* key) {
+  EVP_PKEY_set_type(key, EVP_PKEY_get_base_id(key));
+  EVP_PKEY_free(key);
+}
+
 }  // namespace
 
 void TlsResumption::keep(SSL_SESSION* session) {
@@ -219,6 +226,9 @@ void TlsSession::end(std::string& sealed_out) {
 void TlsSession::settle() {
   server_name_ = std::string();
   if (SSL_version(ssl_) != TLS1_3_VERSION) return;
+  EVP_PKEY* key = nullptr;
+  if (SSL_get_tmp_key(ssl_, &key) == 1) forget(key);
+  if (SSL_get_peer_tmp_key(ssl_, &key) == 1) forget(key);
   static SSL_CTX* const bare = SSL_CTX_new(SSL_get_ssl_method(ssl_));
   GOMA_CHECK(bare != nullptr && SSL_CTX_get_ssl_method(bare) == SSL_get_ssl_method(ssl_));
   if (SSL_set_SSL_CTX(ssl_, bare) == bare) SSL_set_session(ssl_, nullptr);

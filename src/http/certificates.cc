@@ -83,18 +83,15 @@ TlsFacts Certificates::facts(const core::TlsSession& session) const {
   TlsFacts facts;
   facts.version = session.version();
   facts.cipher = session.cipher();
-  facts.server_name = std::string(session.server_name());
   facts.resumed = session.resumed();
   const auto rule = rule_ids_.find(session.context());
   facts.client_rule = rule == rule_ids_.end() ? 0 : rule->second;
   const X509* certificate = SSL_get0_peer_certificate(session.ssl());
   if (certificate == nullptr || SSL_get_verify_result(session.ssl()) != X509_V_OK) return facts;
-  facts.client_subject = session.peer_subject();
-  facts.client_issuer = issuer_of(certificate);
-  facts.client_serial = serial_of(certificate);
   unsigned char digest[32];
   X509_digest(certificate, EVP_sha256(), digest, nullptr);
-  facts.client_fingerprint = hex(digest, sizeof digest);
+  facts.client = std::make_unique<ClientCertificate>(
+      ClientCertificate{session.peer_subject(), issuer_of(certificate), serial_of(certificate), hex(digest, sizeof digest)});
   return facts;
 }
 

@@ -15,16 +15,20 @@
 
 namespace goma::http {
 
+// A verified certificate of a client, as backends are told.
+struct ClientCertificate {
+  std::string subject;      // RFC 2253
+  std::string issuer;
+  std::string serial;       // hexadecimal
+  std::string fingerprint;  // SHA-256, hexadecimal
+};
+
 // What a TLS handshake settled; lives as long as the connection.
 struct TlsFacts {
-  std::string_view version;    // "TLSv1.3", static text
-  std::string_view cipher;     // static text
-  std::string server_name;     // SNI in lower case; empty when there was none
-  std::string client_subject;  // of the verified client certificate (RFC 2253); empty: none was given
-  std::string client_issuer;
-  std::string client_serial;       // hexadecimal
-  std::string client_fingerprint;  // SHA-256 of the certificate, hexadecimal
-  uint64_t client_rule = 0;    // which rule for client certificates this handshake satisfied; 0: none applied
+  std::string_view version;  // "TLSv1.3", static text
+  std::string_view cipher;   // static text
+  std::unique_ptr<ClientCertificate> client;  // null: none was given
+  uint64_t client_rule = 0;  // which rule for client certificates this handshake satisfied; 0: none applied
   bool resumed = false;
 };
 

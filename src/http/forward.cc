@@ -122,11 +122,12 @@ void Forward::add_forwarded_headers(Headers& headers) {
   headers.set(HeaderId::x_forwarded_for, direct ? client.ip : x_.arena().join(client.ip, ", ", client.socket_ip));
   headers.set(HeaderId::x_real_ip, client.ip);
   headers.set(HeaderId::x_forwarded_proto, client.scheme);
-  if (client.tls == nullptr || client.tls->client_subject.empty()) return;
-  headers.add("X-Client-Cert-Subject", client.tls->client_subject);
-  headers.add("X-Client-Cert-Issuer", client.tls->client_issuer);
-  headers.add("X-Client-Cert-Serial", client.tls->client_serial);
-  headers.add("X-Client-Cert-Fingerprint", client.tls->client_fingerprint);
+  if (client.tls == nullptr || client.tls->client == nullptr) return;
+  const ClientCertificate& certificate = *client.tls->client;
+  headers.add("X-Client-Cert-Subject", certificate.subject);
+  headers.add("X-Client-Cert-Issuer", certificate.issuer);
+  headers.add("X-Client-Cert-Serial", certificate.serial);
+  headers.add("X-Client-Cert-Fingerprint", certificate.fingerprint);
 }
 
 std::string_view Forward::build_target(const Backend& backend) {

@@ -143,6 +143,7 @@ struct Server::Worker {
   core::List<ClientConnection, &ClientConnection::phase_hook> waiting;  // on their clients, oldest first
   core::List<Greeting, &Greeting::turn_hook> handshakes;                // that did not fit into this turn
   int handshakes_left = handshakes_per_turn;
+  bool taking_turns = false;
   core::Deferred turn_end;
   core::Timer next_turn;
   std::unordered_map<uint64_t, size_t> addresses;  // connections per client address, where that is limited
@@ -392,7 +393,7 @@ bool Server::may_handshake(Greeting& greeting) {
   Worker& w = *worker_;
   if (greeting.turn_hook.linked()) return false;
   w.context.loop->at_turn_end(w.turn_end);
-  if (w.handshakes_left > 0) {
+  if (w.handshakes_left > 0 && (w.taking_turns || w.handshakes.front() == nullptr)) {  // first come, first served
     --w.handshakes_left;
     return true;
   }
@@ -408,11 +409,13 @@ void Server::end_turn() {
 
 void Server::take_turns() {
   Worker& w = *worker_;
-  for (int i = 0; i < handshakes_per_turn; ++i) {
+  w.taking_turns = true;
+  while (w.handshakes_left > 0) {
     Greeting* greeting = w.handshakes.pop_front();
-    if (greeting == nullptr) return;
+    if (greeting == nullptr) break;
     greeting->proceed();
   }
+  w.taking_turns = false;
 }
 
 
