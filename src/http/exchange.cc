@@ -11,6 +11,7 @@
 #include "http/client_address.h"
 #include "http/error_page.h"
 #include "http/forward.h"
+#include "http/grpc.h"
 #include "http/request_id.h"
 #include "http/route_metrics.h"
 #include "http/runtime.h"
@@ -153,6 +154,7 @@ void Exchange::prepare() {
   client_info_.ip = address.ip;
   if (!address.scheme.empty()) client_info_.scheme = address.scheme;
   if (!address.trusted) headers.remove(untrusted);
+  if (is_grpc(request_)) grpc_ = arena_.make<GrpcCall>(*this);
 }
 
 bool Exchange::set_path(std::string_view encoded) {
@@ -277,6 +279,7 @@ void Exchange::resume_after(Verdict verdict) {
 // ---------------------------------------------------------------- answers
 
 Verdict Exchange::reply(int status, std::string_view message) {
+  if (grpc_ != nullptr) return reply_with(status, {}, message);
   const ErrorBody page = make_error_body(arena_, request_.headers.get(HeaderId::accept), request_.headers.get(HeaderId::content_type), status, message);
   const Verdict verdict = reply_with(status, page.content_type, page.body);
   if (page.nosniff) answer_headers_.add(HeaderId::x_content_type_options, "nosniff");
@@ -311,6 +314,9 @@ void Exchange::prepare_answer() {
   response_.reason = reason_phrase(answer_status_);
   response_.headers.take(answer_headers_);
   response_.body = {Framing::length, answer_body_.size()};
+  if (grpc_ == nullptr || answer_status_ < 400) return;
+  grpc_->answer(answer_status_, answer_body_, response_);
+  answer_body_ = {};
 }
 
 // ---------------------------------------------------------------- response side
@@ -352,6 +358,7 @@ void Exchange::send_head() {
   state_ = State::responding;
   if (response_.headers.get(HeaderId::date).empty()) response_.headers.add(HeaderId::date, runtime_.ids->date(runtime_.loop.wall().tv_sec));
   build_filters();
+  if (grpc_ != nullptr) grpc_->note_status(&response_.headers);
   client_.send_head(response_);
   if (response_.status == 101) {
     open_tunnel();
@@ -408,6 +415,7 @@ void Exchange::response_end(const Headers* trailers) {
     return;
   }
   if (filters_ != nullptr) filters_->write({}, true);
+  if (grpc_ != nullptr) grpc_->note_status(trailers);
   client_.finish(trailers);
   client_.flush();
   finish_response();
@@ -481,7 +489,12 @@ void Exchange::fail(int status, std::string_view message, Ending ending) {
   ending_ = ending;
   drop_content();
   if (head_sent_) {
-    client_.abort();
+    if (grpc_ == nullptr || response_.body.framing == Framing::length) {
+      client_.abort();
+    } else {
+      client_.finish(grpc_->trailers(status, message));
+      client_.flush();
+    }
     finish_response();
     return;
   }
@@ -543,7 +556,8 @@ void Exchange::finish_middlewares() {
 void Exchange::account() {
   if (accounted_) return;
   accounted_ = true;
-  const int status = head_sent_ ? response_.status : ending_ == Ending::client_timeout ? 408 : 499;
+  const bool in_other_words = grpc_ != nullptr && has_answer_ && answer_status_ >= 400;
+  const int status = in_other_words ? answer_status_ : head_sent_ ? response_.status : ending_ == Ending::client_timeout ? 408 : 499;
   final_status_ = status;
   finish_middlewares();
   if (tunnel_counted_ && runtime_.metrics != nullptr) runtime_.metrics->tunnel_closed();

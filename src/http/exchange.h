@@ -31,6 +31,7 @@
 namespace goma::http {
 
 class Forward;
+class GrpcCall;
 class Site;
 class Tunnel;
 struct Runtime;
@@ -140,6 +141,8 @@ class Exchange {
   // A tunnel ends now, without a word. Requires: there is one.
   void cut_tunnel(Ending ending);
   bool over() const { return state_ == State::over; }
+  // Whether an operation of a middleware is under way.
+  bool waiting() const { return wait_ != nullptr; }
   State state() const { return state_; }
   bool started_response() const { return started_response_; }
   uint64_t request_bytes = 0;   // body bytes received from the client
@@ -235,6 +238,7 @@ class Exchange {
   core::Deadline wait_deadline_;
   BodyFilter* filters_ = nullptr;
   Tunnel* tunnel_ = nullptr;   // once there is one
+  GrpcCall* grpc_ = nullptr;   // when it is one
   LogField* log_fields_ = nullptr;
   LogField** log_tail_ = &log_fields_;
   std::string_view answer_body_;
