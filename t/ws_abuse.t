@@ -47,7 +47,7 @@ def script(connection):
 origin = Origin(script=script)
 ROUTES = [route("/admin", origin, "admin", middlewares=["shut"]), route("/", origin)]
 SHUT = [middleware("shut", "respond", {"status": 403, "body": "shut"}, paths=["/admin"])]
-goma = Goma(ROUTES, SHUT, workers=1, log={"level": "error"}, timeouts={"tunnel": 2, "write": 2, "idle": 2}, monitoring={"enableMetrics": True})
+goma = Goma(ROUTES, SHUT, workers=1, log={"level": "error"}, timeouts={"tunnel": 1, "write": 1, "idle": 1}, monitoring={"enableMetrics": True})
 worker = goma.worker_pids()[0]
 
 

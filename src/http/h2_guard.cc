@@ -62,14 +62,13 @@ int32_t H2Guard::burst(size_t kind) const {
 std::string_view H2Guard::feed(const char* data, size_t n, int64_t now_ms) {
   refill(now_ms);
   while (n > 0 && abuse_.empty()) {
-    const size_t wanted = skip_ > 0 ? skip_ : (have_ < header_size ? header_size : sizeof header_) - have_;
-    const size_t used = std::min(wanted, n);
+    size_t used = std::min<size_t>(skip_, n);
     if (skip_ > 0) {
       skip_ -= static_cast<uint32_t>(used);
+    } else if (have_ == 0 && n >= sizeof header_) {
+      used = count_frame(reinterpret_cast<const unsigned char*>(data));
     } else {
-      std::memcpy(header_ + have_, data, used);
-      have_ = static_cast<unsigned char>(have_ + used);
-      if (have_ > header_size || (have_ == header_size && !is_padded_data(header_))) count_frame();
+      used = gather(data, n);
     }
     data += used;
     n -= used;
@@ -77,14 +76,32 @@ std::string_view H2Guard::feed(const char* data, size_t n, int64_t now_ms) {
   return abuse_;
 }
 
-// The header is whole: what does this frame cost?
-void H2Guard::count_frame() {
-  const uint32_t length = length_of(header_);
-  skip_ = length - (have_ - static_cast<uint32_t>(header_size));
-  have_ = 0;
-  switch (header_[3]) {
+// A header at the edge of a block comes in pieces.
+size_t H2Guard::gather(const char* data, size_t n) {
+  const size_t wanted = (have_ < header_size ? header_size : sizeof header_) - have_;
+  const size_t used = std::min(wanted, n);
+  std::memcpy(header_ + have_, data, used);
+  have_ = static_cast<unsigned char>(have_ + used);
+  if (have_ > header_size || (have_ == header_size && !is_padded_data(header_))) {
+    count_frame(header_);
+    have_ = 0;
+  }
+  return used;
+}
+
+// The header is whole: what does this frame cost? Returns the size of the header.
+size_t H2Guard::count_frame(const unsigned char* header) {
+  const uint32_t length = length_of(header);
+  const size_t size = is_padded_data(header) ? header_size + 1 : header_size;
+  skip_ = length - static_cast<uint32_t>(size - header_size);
+  count(header, length);
+  return size;
+}
+
+void H2Guard::count(const unsigned char* header, uint32_t length) {
+  switch (header[3]) {
     case type_data:
-      if (is_idle_data(header_)) take(empty_data);
+      if (is_idle_data(header)) take(empty_data);
       return;
     case type_headers:
       block_bytes_ = length;
@@ -127,8 +144,7 @@ void H2Guard::take(Kind kind) {
 }
 
 void H2Guard::earn(Kind kind, int32_t credit) {
-  const int32_t most = std::max(allowances[kind].most, burst(kind));
-  left_[kind] = std::min(left_[kind] + credit, most);
+  left_[kind] = std::min(left_[kind] + credit, std::max(allowances[kind].most, left_[kind]));
 }
 
 // Whole seconds only, so that most blocks find nothing to do.

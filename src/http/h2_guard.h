@@ -112,7 +112,9 @@ class H2Guard {
   void refill(int64_t now_ms);
   void take(Kind kind);
   void earn(Kind kind, int32_t credit);
-  void count_frame();
+  size_t gather(const char* data, size_t n);
+  size_t count_frame(const unsigned char* header);
+  void count(const unsigned char* header, uint32_t length);
   void count_continuation(uint32_t length);
   int32_t burst(size_t kind) const;
 

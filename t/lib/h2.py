@@ -207,10 +207,13 @@ class Stream:
 
 
 class H2:
-    """One HTTP/2 connection over a Wire. acknowledge and replenish say what is answered without being asked."""
+    """One HTTP/2 connection over a Wire. acknowledge and replenish say what is answered without being asked. With
+    server=True it is the other side: accept() in place of start(), next_request() and answer() in place of ask()."""
 
-    def __init__(self, wire, acknowledge=True, replenish=True, own=()):
+    def __init__(self, wire, acknowledge=True, replenish=True, own=(), server=False):
         self.wire = wire
+        self.server = server
+        self.fresh = []                                 # requests that nobody has taken yet
         self.acknowledge, self.replenish = acknowledge, replenish
         self.own = dict(own)                            # settings this side announces
         self.decoder = hpack.Decoder()
@@ -244,6 +247,28 @@ class H2:
         if not self.wait(lambda: self.settings is not None and self.settings_acks):
             raise Closed(f"no SETTINGS: {self.frames} {self.wire.buffer[:80]!r}")
         return self
+
+    def accept(self, *more):
+        """The client's preface is read, our SETTINGS are sent; False when it was none."""
+        if self.wire.exactly(len(PREFACE)) != PREFACE:
+            return False
+        self.send(settings(*self.own.items()), *more)
+        return True
+
+    def next_request(self, whole=True):
+        """The stream of the next request, when its end has come (or only its head); None at the end."""
+        ready = lambda: [s for s in self.fresh if s.done or not whole]
+        if not self.wait(ready, 60):
+            return None
+        one = ready()[0]
+        self.fresh.remove(one)
+        return one
+
+    def answer(self, stream, status=200, *more, body=b"", end=True):
+        number = stream.number
+        self.send(headers(number, fields((":status", str(status)), *more), end=end and not body))
+        for i in range(0, len(body), 16384):
+            self.send(data(number, body[i:i + 16384], end=end and i + 16384 >= len(body)))
 
     def next_stream(self):
         self.last_ask += 2
@@ -311,7 +336,7 @@ class H2:
 
     def on_data(self, got):
         stream = self.stream(got.stream)
-        if stream.done or stream.status is None:
+        if stream.done or (stream.status is None and not stream.headers):
             self.violations.append(f"DATA where none may be: {got}")
         stream.window -= len(got.payload)
         self.window -= len(got.payload)
@@ -349,6 +374,10 @@ class H2:
         stream = self.stream(number)
         got = Fields((n.decode("latin-1"), v.decode("latin-1")) for n, v in self.decoder.decode(block, raw=True))
         self.check_fields(number, got)
+        if self.server:
+            self.on_request(stream, got)
+            stream.ended = bool(first_flags & END_STREAM)
+            return
         status = got.get(":status")
         if stream.done or (stream.status is not None and status is not None) or (stream.status is None and status is None):
             self.violations.append(f"HEADERS where none may be on {stream}: {got}")
@@ -359,6 +388,15 @@ class H2:
         else:
             stream.status, stream.headers = int(status), got
         stream.ended = bool(first_flags & END_STREAM)
+
+    def on_request(self, stream, got):
+        if not stream.headers:
+            stream.headers = got
+            self.fresh.append(stream)
+        elif stream.done or any(n.startswith(":") for n, _ in got):
+            self.violations.append(f"HEADERS where none may be on {stream}: {got}")
+        else:
+            stream.trailers = got
 
     def check_fields(self, number, got):
         for name, value in got:
