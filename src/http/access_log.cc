@@ -79,14 +79,18 @@ constexpr size_t max_fields = 64;
 
 std::string_view level_of(int status) { return status >= 500 ? "ERROR" : status >= 400 ? "WARN" : "INFO"; }
 
+std::string_view version_of(const AccessEntry& e) {
+  if (e.major_version == 2) return "HTTP/2.0";
+  return e.minor_version == 0 ? "HTTP/1.0" : "HTTP/1.1";
+}
+
 template <bool is_json>
 void write_fields(LogLine& line, const AccessEntry& e) {
   Keyed<is_json> out(line);
-  constexpr std::string_view versions[] = {"HTTP/1.0", "HTTP/1.1"};
   out.text("request_id", e.request_id);
   out.text("method", e.method);
   out.text("url", e.url);
-  out.word("http_version", versions[e.minor_version == 0 ? 0 : 1]);
+  out.word("http_version", version_of(e));
   out.text("host", e.host);
   out.text("client_ip", e.client_ip);
   out.text("referer", e.referer);
@@ -117,7 +121,9 @@ void write_combined(LogLine& line, const AccessEntry& e, std::string_view time) 
   line.combined(e.method);
   line.raw(' ');
   line.combined(e.target);
-  line.raw(e.minor_version == 0 ? " HTTP/1.0\" " : " HTTP/1.1\" ");
+  line.raw(' ');
+  line.raw(version_of(e));
+  line.raw("\" ");
   line.number(static_cast<uint64_t>(e.status));
   line.raw(' ');
   line.number(e.bytes_out);
@@ -182,6 +188,7 @@ void AccessLog::record(Exchange& x) {
   e.method = request.method_text;
   e.target = request.target;
   e.url = x.path().decoded.empty() ? without_query(request.target) : x.path().decoded;
+  e.major_version = request.major_version;
   e.minor_version = request.minor_version;
   e.host = request.host;
   e.client_ip = x.client().ip;

@@ -43,6 +43,7 @@ struct AccessEntry {
   std::string_view method;
   std::string_view url;       // decoded path without query
   std::string_view target;    // as sent; for combined only
+  int major_version = 1;
   int minor_version = 1;
   std::string_view host;
   std::string_view client_ip;

@@ -24,9 +24,6 @@ int digit_of(char c) {
   return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
-// A field that says who the client is must not come in late, known by number or not.
-bool claims_identity(std::string_view name) { return core::istarts_with(name, "x-forwarded-") || core::istarts_with(name, "x-real-"); }
-
 }  // namespace
 
 ChunkDecoder::Status ChunkDecoder::fail() {
@@ -146,7 +143,7 @@ bool ChunkDecoder::add_trailer(core::Arena& arena) {
   bool has_underscore = false;
   ParseError error;
   if (!parse_field({line_, line_size_ - 2}, field, has_underscore, error)) return false;
-  if (has_underscore || !allowed_in_trailers(field.id) || claims_identity(field.name)) return true;
+  if (has_underscore || !passes_in_trailers(field.id, field.name)) return true;
   if (trailers_ == nullptr) trailers_ = arena.make<Headers>(arena);
   if (trailers_->size() == max_trailers) return false;
   trailers_->add(field.id, field.name, field.value);

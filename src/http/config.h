@@ -30,6 +30,7 @@ struct ProxyProtocolConf {
 
 struct EntryPointConf {
   core::PlacedText address{"[::]:8080", {}};  // IP:port, :port or unix:path
+  bool h2c = false;                           // HTTP/2 without TLS, by its preface
   ProxyProtocolConf proxy_protocol;
 };
 
@@ -122,10 +123,17 @@ struct PassiveHealthConf {
   core::Duration eject_for = core::Duration::from_seconds(10);
 };
 
+struct Http2Conf {
+  int max_concurrent_streams = 250;
+  int stream_window = 256 * 1024;      // request body bytes that may be on their way, per stream
+  int connection_window = 768 * 1024;  // and per connection
+};
+
 struct NetworkingConf {
   DnsCacheConf dns_cache;
   TransportConf transport;
   PassiveHealthConf passive_health_check;
+  Http2Conf http2;
   int max_connections = 0;          // client connections per worker; 0 = from the descriptor limit
   int max_connections_per_address = 0;  // per worker and client address; 0 = no limit
   int min_rate = 240;               // bytes per second a client must keep; 0 = none

@@ -47,6 +47,7 @@ constexpr Section secure_proxy_protocol_section = section_of<ProxyProtocolConf>(
 
 constexpr Field web_fields[] = {
     field<&EntryPointConf::address>("address", "Where to listen: IP:port, :port for every address, or unix:path.", as(Kind::address), env("GOMA_ENTRYPOINT_WEB_ADDRESS"), example("\"0.0.0.0:80\"")),
+    field<&EntryPointConf::h2c>("h2c", "Speak HTTP/2 without TLS with clients that begin with its preface, next to HTTP/1.1.", addition),
     section<&EntryPointConf::proxy_protocol>("proxyProtocol", "Load balancers that tell the client's address in front of the connection.", proxy_protocol_section, addition),
 };
 constexpr Section web_section = section_of<EntryPointConf>("gateway.entryPoints.web", "The listener for plain HTTP.", web_fields);
@@ -120,10 +121,18 @@ constexpr Field passive_health_fields[] = {
 };
 constexpr Section passive_health_section = section_of<PassiveHealthConf>("gateway.networking.passiveHealthCheck", "Judging backends by the traffic they answer.", passive_health_fields);
 
+constexpr Field http2_fields[] = {
+    field<&Http2Conf::max_concurrent_streams>("maxConcurrentStreams", "Requests a client may have under way on one connection.", range(1, 10'000), addition),
+    field<&Http2Conf::stream_window>("streamWindow", "Bytes of a request body that a client may send ahead.", range(65'535, 16'777'216), addition),
+    field<&Http2Conf::connection_window>("connectionWindow", "The same over all requests of a connection.", range(65'535, 67'108'864), addition),
+};
+constexpr Section http2_section = section_of<Http2Conf>("gateway.networking.http2", "HTTP/2 with clients.", http2_fields);
+
 constexpr Field networking_fields[] = {
     section<&NetworkingConf::dns_cache>("dnsCache", "How names of backends are resolved and kept.", dns_cache_section),
     section<&NetworkingConf::transport>("transport", "Connections to backends.", transport_section),
     section<&NetworkingConf::passive_health_check>("passiveHealthCheck", "Judging backends by the traffic they answer.", passive_health_section),
+    section<&NetworkingConf::http2>("http2", "HTTP/2 with clients.", http2_section),
     field<&NetworkingConf::max_connections>("maxConnections", "Client connections per worker; 0 means what the descriptor limit allows.", count, addition),
     field<&NetworkingConf::max_connections_per_address>("maxConnectionsPerAddress", "Connections per worker that one client address may have, IPv6 clients by their /64; trusted proxies are exempt. 0 means no limit.", count, addition),
     field<&NetworkingConf::min_rate>("minRate", "Bytes per second a client must keep while it sends a body or reads a response; 0 means none.", count, addition),

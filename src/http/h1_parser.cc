@@ -16,7 +16,6 @@ namespace goma::http {
 
 namespace {
 
-constexpr size_t max_method = 32;
 constexpr int max_leading_lines = 4;
 
 // Classes of bytes, one table for all loops.
@@ -248,7 +247,8 @@ bool parse_fields(const char* at, const char* end, const Limits& limits, Headers
   return true;
 }
 
-// RFC 9110 8.6: digits only. Lengths that do not fit 63 bits are no lengths.
+}  // namespace
+
 bool parse_length(std::string_view text, uint64_t& length) {
   if (text.empty() || text.size() > 19) return false;
   length = 0;
@@ -258,6 +258,8 @@ bool parse_length(std::string_view text, uint64_t& length) {
   }
   return length <= uint64_t{INT64_MAX};
 }
+
+namespace {
 
 // RFC 9112 6.3 as far as requests and responses agree: at most one of the two, once, in its plain form.
 bool frame(const Facts& facts, int minor_version, Body& body, ParseError& error) {
@@ -306,6 +308,8 @@ bool parse_version(const char*& at, const char* end, int& minor_version, ParseEr
   return true;
 }
 
+}  // namespace
+
 bool check_method(RequestHead& out, ParseError& error) {
   out.method = method_id(out.method_text);
   if (out.method == Method::connect || out.method == Method::trace) {
@@ -319,6 +323,8 @@ bool check_method(RequestHead& out, ParseError& error) {
   }
   return true;
 }
+
+namespace {
 
 // scheme "://" authority path-and-query (RFC 9112 3.2.2). True: host is set and `rest` is what follows it.
 bool split_absolute(std::string_view target, RequestHead& out, std::string_view& rest) {
@@ -344,7 +350,7 @@ bool take_path(std::string_view rest, RequestHead& out, ParseError& error) {
   return true;
 }
 
-// RFC 9112 3.2.
+// RFC 9112 3.2. Requires: no byte but those of a target.
 bool understand_target(RequestHead& out, ParseError& error) {
   std::string_view rest = out.target;
   if (out.target.front() == '/') {
@@ -387,7 +393,23 @@ bool parse_request_line(const char*& at, const char* end, RequestHead& out, Pars
   return check_method(out, error) && parse_version(at, end, out.minor_version, error) && understand_target(out, error);
 }
 
-// The same place, though one of them may spell the default port out.
+}  // namespace
+
+bool check_target(RequestHead& out, ParseError& error) {
+  const auto fits = [](char c) { return (class_of(c) & in_target) != 0; };
+  if (out.target.empty() || !std::all_of(out.target.begin(), out.target.end(), fits)) {
+    return refuse(error, 400, "bad-target", "a byte in the request target that may not be there");
+  }
+  return understand_target(out, error);
+}
+
+bool is_continue(std::string_view expectation) { return core::iequals(expectation, "100-continue"); }
+
+// A field that says who the client is must not come in late, known by number or not.
+bool passes_in_trailers(HeaderId id, std::string_view name) {
+  return allowed_in_trailers(id) && !core::istarts_with(name, "x-forwarded-") && !core::istarts_with(name, "x-real-");
+}
+
 bool same_authority(std::string_view a, std::string_view b, std::string_view scheme) {
   if (core::iequals(a, b)) return true;
   const HostPort left = split_host_port(a);
@@ -396,6 +418,8 @@ bool same_authority(std::string_view a, std::string_view b, std::string_view sch
   return core::iequals(left.host, right.host) &&
          (left.port.empty() ? usual : left.port) == (right.port.empty() ? usual : right.port);
 }
+
+namespace {
 
 // RFC 9110 7.2, RFC 9112 3.2: one Host, well-formed, and no contradiction to the target.
 bool check_host(const Facts& facts, RequestHead& out, ParseError& error) {
@@ -418,7 +442,7 @@ bool check_host(const Facts& facts, RequestHead& out, ParseError& error) {
 // RFC 9110 10.1.1: 100-continue is the only expectation there is; HTTP/1.0 has none.
 bool check_expect(const Facts& facts, RequestHead& out, ParseError& error) {
   if (facts.expects == 0) return true;
-  if (facts.expects > 1 || !core::iequals(facts.expect, "100-continue")) {
+  if (facts.expects > 1 || !is_continue(facts.expect)) {
     return refuse(error, 417, "expect", "an expectation other than 100-continue");
   }
   out.expect_continue = out.minor_version > 0;

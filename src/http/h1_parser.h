@@ -62,6 +62,9 @@ struct ParseError {
   std::string_view text;   // one sentence for logs; static
 };
 
+// The longest method there is.
+constexpr size_t max_method = 32;
+
 // Understands a request head as HeadScanner delimited it. False with `error` filled; `out` then holds what was understood
 // before: enough to log and to answer. Statuses: 400, 405 (CONNECT, TRACE), 417 (Expect), 501 (method, transfer
 // coding), 505. `head` must live as long as `out`.
@@ -77,5 +80,20 @@ bool parse_field(std::string_view line, Header& out, bool& has_underscore, Parse
 
 // RFC 9110 5.6.2: letters, digits and !#$%&'*+-.^_`|~
 bool is_token_char(char c);
+
+// What HTTP/2 has in common with it: rules over the parts of a request, wherever they came from.
+
+// RFC 9110 9.1: not CONNECT or TRACE, in capitals where it is a known one. Fills `method`. Requires: method_text is a token.
+bool check_method(RequestHead& out, ParseError& error);
+// RFC 9112 3.2: visible ASCII without '#' and so on. Fills form, path and query (with an absolute target scheme and host too).
+bool check_target(RequestHead& out, ParseError& error);
+// RFC 9110 10.1.1: 100-continue or nothing.
+bool is_continue(std::string_view expectation);
+// RFC 9110 8.6: digits only, at most 63 bits.
+bool parse_length(std::string_view text, uint64_t& length);
+// The same place, though one of them may spell the default port of the scheme out. Requires: validate_authority of both.
+bool same_authority(std::string_view a, std::string_view b, std::string_view scheme);
+// Whether a field of a trailer section may go on: defined for there, and no claim about who the client is.
+bool passes_in_trailers(HeaderId id, std::string_view name);
 
 }  // namespace goma::http

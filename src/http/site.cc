@@ -77,6 +77,7 @@ class SiteBuilder {
   void add_entry_points() {
     EntryPoint& web = site_.entry_points_.emplace_back();
     web.address = gateway().entry_points.web.address.text;
+    web.http2 = gateway().entry_points.web.h2c;
     web.proxies = networks(gateway().entry_points.web.proxy_protocol.trusted);
     if (tools_.source == nullptr || !site_.config_->serves_https()) return;
     EntryPoint& secure = site_.entry_points_.emplace_back();

@@ -1,0 +1,549 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading, the engine's callbacks, sending, and the ways a connection ends. Streams are destroyed in run_work and
+// drop_streams only, where neither the engine nor an exchange is on the stack.
+#include "http/h2_server.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/log.h"
+#include "http/route_metrics.h"
+#include "http/site.h"
+
+namespace goma::http {
+
+namespace {
+
+constexpr int64_t check_ms = 5'000;
+constexpr int64_t linger_ms = 2'000;
+constexpr size_t linger_bytes = 1024 * 1024;
+constexpr int64_t drain_notice_ms = 1'000;    // longer than a round trip
+constexpr size_t write_bytes = 64 * 1024;     // sent without waiting for the end of the turn
+constexpr size_t kept_bytes = 16 * 1024;      // of out_ while streams are open
+constexpr size_t queue_frames = 256;          // the engine may have to say while the client does not read
+constexpr size_t block_bytes = 1024 * 1024;   // of a response head; the backend's parser has its own limit
+constexpr int32_t no_old_priorities = 9;      // SETTINGS_NO_RFC7540_PRIORITIES, not named by older versions
+
+H2Guard::Limits guard_limits(const Runtime& runtime) {
+  const auto head_bytes = static_cast<uint32_t>(runtime.site->head_limits().head_bytes);
+  H2Guard::Limits limits;
+  limits.block_bytes = std::max(limits.block_bytes, 2 * head_bytes);
+  limits.continuations = std::max(limits.continuations, limits.block_bytes / (8 * 1024));
+  limits.streams = static_cast<uint32_t>(runtime.site->config().gateway.networking.http2.max_concurrent_streams);
+  return limits;
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- what the engine calls
+
+struct H2Server::Callbacks {
+  static H2Server& self(void* user) { return *static_cast<H2Server*>(user); }
+
+  static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    H2Server& c = self(user);
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    c.reading_ = c.stream_of(frame->hd.stream_id);
+    c.block_since_ms_ = c.runtime_.loop.now_ms();
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    auto made = std::make_unique<H2Stream>(c, frame->hd.stream_id);
+    c.reading_ = made.get();
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, made.get());
+    c.streams_.push_back(*made.release());  // the list owns it
+    if (c.stream_count_++ == 0) c.rearm();
+    return 0;
+  }
+
+  static int header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name, size_t name_length, const uint8_t* value,
+                    size_t value_length, uint8_t, void* user) {
+    H2Server& c = self(user);
+    if (c.reading_ == nullptr) return 0;
+    const auto size = c.reading_->take_field({reinterpret_cast<const char*>(name), name_length}, {reinterpret_cast<const char*>(value), value_length});
+    if (size != H2Request::Size::absurd) return 0;
+    c.guard_.head_refused();
+    return refuse(session, c, frame->hd.stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  // The engine would leave such a field out and go on.
+  static int invalid_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t*, size_t, const uint8_t*, size_t, uint8_t, void* user) {
+    return refuse(session, self(user), frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
+  }
+
+  static int refuse(nghttp2_session* session, H2Server& c, int32_t id, uint32_t code) {
+    c.block_ended();
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, code);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+
+  static int frame_received(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    H2Server& c = self(user);
+    const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+        if (c.reading_ != nullptr) c.reading_->take_block(end);
+        c.block_ended();
+        return 0;
+      case NGHTTP2_DATA:
+        if (H2Stream* stream = end ? c.stream_of(frame->hd.stream_id) : nullptr) stream->take_end();
+        return 0;
+      case NGHTTP2_SETTINGS:
+        if (!c.greeted_) {
+          c.greeted_ = true;
+          c.rearm();
+        }
+        return 0;
+      default: return 0;
+    }
+  }
+
+  static int frame_refused(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
+    if (frame->hd.type == NGHTTP2_HEADERS) self(user).block_ended();
+    return 0;
+  }
+
+  static int data(nghttp2_session*, uint8_t, int32_t id, const uint8_t* bytes, size_t n, void* user) {
+    if (H2Stream* stream = self(user).stream_of(id)) stream->take_content({reinterpret_cast<const char*>(bytes), n});
+    return 0;
+  }
+
+  static int stream_closed(nghttp2_session*, int32_t id, uint32_t code, void* user) {
+    H2Server& c = self(user);
+    H2Stream* stream = c.stream_of(id);
+    if (stream == nullptr) return 0;
+    if (stream == c.reading_) c.block_ended();
+    if (stream->begun()) stream->engine_closed(code);
+    else c.end_stream(*stream);  // taken back before it was a request
+    return 0;
+  }
+
+  static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    H2Server& c = self(user);
+    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR) c.guard_.reset_sent();
+    const bool content = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    if (!content || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
+    if (H2Stream* stream = c.stream_of(frame->hd.stream_id)) stream->end_sent();
+    return 0;
+  }
+
+  static int send_data(nghttp2_session*, nghttp2_frame* frame, const uint8_t* frame_head, size_t n, nghttp2_data_source* source, void* user) {
+    constexpr size_t frame_head_bytes = 9;
+    H2Server& c = self(user);
+    c.out_.append(reinterpret_cast<const char*>(frame_head), frame_head_bytes);
+    const bool all = static_cast<H2Stream*>(source->ptr)->take_out(c.out_, n);
+    const uint32_t frame_limit = 16 * 1024;
+    if (frame->hd.length != 0) c.guard_.data_sent(n, !all && n < frame_limit);
+    c.full_ = c.out_.size() >= write_bytes;
+    return c.full_ ? NGHTTP2_ERR_PAUSE : 0;
+  }
+
+  // nghttp2 copies both objects.
+  static nghttp2_session* make(H2Server* server) {
+    nghttp2_session_callbacks* callbacks = nullptr;
+    nghttp2_option* options = nullptr;
+    nghttp2_session* session = nullptr;
+    GOMA_CHECK(nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&options) == 0);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame_received);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, frame_refused);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, frame_sent);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
+    nghttp2_option_set_no_auto_window_update(options, 1);
+    nghttp2_option_set_no_closed_streams(options, 1);
+    nghttp2_option_set_max_send_header_block_length(options, block_bytes);
+    GOMA_CHECK(nghttp2_session_server_new2(&session, callbacks, server, options) == 0);
+    nghttp2_option_del(options);
+    nghttp2_session_callbacks_del(callbacks);
+    return session;
+  }
+};
+
+ssize_t H2Server::on_data_wanted(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags, nghttp2_data_source* source, void*) {
+  return static_cast<H2Stream*>(source->ptr)->offer(length, *flags);
+}
+
+void H2Server::block_ended() {
+  reading_ = nullptr;
+  block_since_ms_ = 0;
+}
+
+H2Stream* H2Server::stream_of(int32_t id) { return static_cast<H2Stream*>(nghttp2_session_get_stream_user_data(session_, id)); }
+
+// ---------------------------------------------------------------- the beginning
+
+H2Server::H2Server(Runtime& runtime, ConnectionOwner& owner, Arrival arrival)
+    : runtime_(runtime),
+      owner_(owner),
+      stream_(runtime.buffers),
+      arrival_(std::move(arrival)),
+      session_(Callbacks::make(this)),
+      guard_(guard_limits(runtime), runtime.loop.now_ms()) {
+  deadline_.bind<&H2Server::on_deadline>(runtime.wheel, this);
+  after_.bind<&H2Server::after_callback>(this);
+  turn_.bind<&H2Server::end_turn>(this);
+  peer_ip_ = {ip_, arrival_.peer.ip_text(ip_)};
+}
+
+H2Server::~H2Server() {
+  drop_streams(Ending::gateway_stop);
+  nghttp2_session_del(session_);
+}
+
+void H2Server::open(core::Stream& greeted) {
+  stream_.take(greeted);
+  idle_since_ms_ = sent_ms_ = runtime_.loop.now_ms();
+  say_settings();
+  update_phase();
+  rearm();
+  if (runtime_.draining) drain(false);
+  stream_.watch<&H2Server::on_ready>(runtime_.loop, this);
+  unread_ = true;
+  read_input();
+  if (state_ == State::open) settle();
+}
+
+void H2Server::say_settings() {
+  const Http2Conf& conf = runtime_.site->config().gateway.networking.http2;
+  const nghttp2_settings_entry entries[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, static_cast<uint32_t>(conf.max_concurrent_streams)},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(conf.stream_window)},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(runtime_.site->head_limits().head_bytes)},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+      {no_old_priorities, 1},
+  };
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, entries, std::size(entries));
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, std::max(conf.connection_window, conf.stream_window));
+  want_send();
+}
+
+// ---------------------------------------------------------------- reading
+
+void H2Server::on_ready(unsigned ready) {
+  stream_.note(ready);
+  if ((ready & core::ready_write) && blocked()) {
+    const core::Stream::Io io = stream_.flush();
+    if (io == core::Stream::Io::failed) broken_ = true;
+    if (io == core::Stream::Io::ok) resume_streams();
+  }
+  if (ready & (core::ready_read | core::ready_close)) unread_ = true;
+  after_callback();
+}
+
+void H2Server::read_input() {
+  while (unread_ && read_once()) {
+  }
+}
+
+// One receive and what follows. True: try again.
+bool H2Server::read_once() {
+  if (state_ == State::closed || broken_) return false;
+  if (blocked() && nghttp2_session_get_outbound_queue_size(session_) > queue_frames) return false;  // it does not read
+  core::BufferPool::Lease block(runtime_.buffers.blocks);
+  const core::Stream::Read got = stream_.read(block.data(), block.size());
+  if (got.state != core::Stream::Io::ok) {
+    unread_ = false;
+    if (got.state == core::Stream::Io::blocked) return false;
+    if (state_ == State::lingering) close();
+    else broken_ = true;
+    return false;
+  }
+  unread_ = got.more;
+  if (state_ == State::open) receive(block.data(), got.n);
+  else if ((dropped_ += got.n) > linger_bytes) close();
+  return state_ != State::closed;
+}
+
+void H2Server::receive(const char* data, size_t n) {
+  if (!guard_.feed(data, n, runtime_.loop.now_ms()).empty()) return;  // settle() cuts it
+  receiving_ = true;
+  const ssize_t used = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(data), n);
+  receiving_ = false;
+  if (used < 0) nghttp2_session_terminate_session(session_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+  run_work();
+  if (nghttp2_session_want_write(session_) != 0) want_send();
+}
+
+void H2Server::schedule(H2Stream& stream) {
+  if (!stream.work_hook.linked()) work_.push_back(stream);
+  if (!receiving_ && !in_turn_) runtime_.loop.defer(after_);
+}
+
+void H2Server::run_work() {
+  while (H2Stream* stream = work_.pop_front()) {
+    if (!stream->work()) end_stream(*stream);
+  }
+}
+
+void H2Server::after_callback() {
+  if (state_ == State::closed) return;
+  run_work();
+  read_input();
+  settle();
+}
+
+// ---------------------------------------------------------------- sending
+
+void H2Server::want_send() {
+  if (!in_turn_ && state_ == State::open) runtime_.loop.at_turn_end(turn_);
+}
+
+void H2Server::pump() {
+  want_send();
+  if (receiving_ || broken_) return;
+  while (!blocked()) {
+    full_ = false;
+    const uint8_t* data = nullptr;
+    const ssize_t n = nghttp2_session_mem_send(session_, &data);
+    if (n < 0) {
+      broken_ = true;
+      return;
+    }
+    if (n > 0) out_.append(reinterpret_cast<const char*>(data), static_cast<size_t>(n));
+    if (out_.size() >= write_bytes) write_out();
+    if (n == 0 && !full_) return;
+  }
+}
+
+void H2Server::write_out() {
+  if (out_.empty() || broken_) return;
+  const core::Stream::Io io = stream_.write(out_);
+  out_.clear();
+  if (io == core::Stream::Io::failed) broken_ = true;
+  if (io != core::Stream::Io::ok) update_phase();
+}
+
+// All that this wake-up brought leaves at once.
+void H2Server::end_turn() {
+  if (state_ != State::open) return;
+  in_turn_ = true;
+  do {
+    run_work();
+    pump();
+  } while (!work_.empty() && !blocked() && !broken_);
+  write_out();
+  in_turn_ = false;
+  if (stream_count_ == 0 || out_.capacity() > kept_bytes) out_ = std::string();
+  if (!work_.empty()) runtime_.loop.defer(after_);
+  settle();
+}
+
+// The socket is free again: streams go on one after the other until it is full. The next time begins behind them.
+void H2Server::resume_streams() {
+  update_phase();
+  pump();
+  for (size_t i = 0; i < stream_count_ && !blocked() && !broken_; ++i) {
+    H2Stream* stream = streams_.pop_front();
+    streams_.push_back(*stream);
+    schedule(*stream);
+    run_work();
+  }
+}
+
+// ---------------------------------------------------------------- the ends
+
+// After anything: has the connection come to an end?
+void H2Server::settle() {
+  if (state_ != State::open) return;
+  if (broken_) {
+    lost(Ending::client_abort);
+    return;
+  }
+  if (!guard_.abuse().empty() && !cut_) cut_for(guard_.abuse());
+  if (nghttp2_session_want_read(session_) != 0 || nghttp2_session_want_write(session_) != 0) return;
+  if (!out_.empty() || blocked()) return;
+  drop_streams(Ending::client_abort);
+  linger();
+}
+
+void H2Server::cut_for(std::string_view abuse) {
+  cut_ = true;
+  if (runtime_.metrics != nullptr) runtime_.metrics->abuse(abuse);
+  core::log::info("an HTTP/2 connection was ended for its behaviour", {{"client", std::string(peer_ip_)}, {"kind", std::string(abuse)}});
+  drop_streams(Ending::client_abort);
+  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  pump();
+  write_out();
+  if (blocked() || broken_) close();  // it does not even read this
+}
+
+void H2Server::say_goaway() {
+  goaway_due_ms_ = 0;
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR, nullptr, 0);
+  want_send();
+}
+
+void H2Server::drain(bool abruptly) {
+  if (state_ != State::open) return;
+  if (!draining_) {
+    draining_ = true;
+    nghttp2_submit_shutdown_notice(session_);
+    goaway_due_ms_ = runtime_.loop.now_ms() + drain_notice_ms;
+    want_send();
+    rearm();
+  }
+  if (!abruptly || stream_count_ != 0) return;
+  say_goaway();
+  pump();
+  write_out();
+  close();
+}
+
+void H2Server::shed() {
+  const Ending ending = runtime_.draining ? Ending::gateway_stop : Ending::overload;
+  if (state_ == State::open) {
+    drop_streams(ending);
+    nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
+    pump();
+    write_out();
+  }
+  close();
+}
+
+void H2Server::end_stream(H2Stream& stream) {
+  if (stream.complete()) guard_.request_done();
+  if (&stream == reading_) block_ended();
+  nghttp2_session_set_stream_user_data(session_, stream.id(), nullptr);
+  const std::unique_ptr<H2Stream> last(&stream);
+  stream.hook.unlink();
+  if (--stream_count_ == 0 && state_ == State::open) {
+    idle_since_ms_ = runtime_.loop.now_ms();
+    rearm();
+  }
+  count_bytes();
+  update_phase();
+}
+
+void H2Server::drop_streams(Ending ending) {
+  while (H2Stream* stream = streams_.front()) {
+    stream->give_up(ending);
+    end_stream(*stream);
+  }
+}
+
+void H2Server::lost(Ending ending) {
+  drop_streams(ending);
+  close();
+}
+
+// As HTTP/1 does: our direction ends, what still comes is dropped, so that nothing resets the last words away.
+void H2Server::linger() {
+  out_ = std::string();
+  if (stream_.peer_closed() || !stream_.shutdown_write()) {
+    close();
+    return;
+  }
+  state_ = State::lingering;
+  update_phase();
+  deadline_.in(linger_ms);
+  unread_ = true;
+  read_input();
+}
+
+void H2Server::close() {
+  if (state_ == State::closed) return;
+  state_ = State::closed;
+  deadline_.clear();
+  after_.cancel();
+  turn_.cancel();
+  stream_.close();
+  count_bytes();
+  owner_.on_connection_closed(*this);
+}
+
+void H2Server::count_bytes() {
+  if (runtime_.metrics == nullptr) return;
+  runtime_.metrics->received(stream_.received() - counted_in_);
+  runtime_.metrics->sent(stream_.sent() - counted_out_);
+  counted_in_ = stream_.received();
+  counted_out_ = stream_.sent();
+}
+
+// ---------------------------------------------------------------- phases and time
+
+ClientConnection::Phase H2Server::phase() const {
+  if (state_ == State::closed) return Phase::closed;
+  if (state_ == State::lingering) return Phase::busy;
+  if (blocked() || (waits_ != 0 && waits_ == stream_count_)) return Phase::waiting;
+  return stream_count_ == 0 ? Phase::idle : Phase::busy;
+}
+
+void H2Server::wait_begun() {
+  ++waits_;
+  update_phase();
+}
+
+void H2Server::wait_ended() {
+  --waits_;
+  update_phase();
+}
+
+void H2Server::update_phase() {
+  const Phase now = phase();
+  if (now == told_ || now == Phase::closed) return;
+  told_ = now;
+  if (now == Phase::waiting) {
+    waiting_since_ms_ = runtime_.loop.now_ms();
+    progress_mark_ = stream_.received() + stream_.sent();
+  }
+  owner_.on_connection_phase(*this);
+}
+
+// Idle: until the client has been so for too long. Else: a look at everything that waits, now and then.
+void H2Server::rearm() {
+  const ConnectionLimits& limits = runtime_.limits;
+  const int64_t now = runtime_.loop.now_ms();
+  int64_t due = 0;
+  if (stream_count_ != 0 || blocked()) {
+    due = check_ms;
+    for (const int64_t limit : {limits.header_ms, limits.body_ms, limits.write_ms}) {
+      if (limit > 0) due = std::min(due, limit);
+    }
+    due += now;
+  } else if (const int64_t limit = greeted_ ? limits.idle_ms : limits.header_ms; limit > 0) {
+    due = idle_since_ms_ + limit;
+  }
+  if (goaway_due_ms_ != 0) due = due == 0 ? goaway_due_ms_ : std::min(due, goaway_due_ms_);
+  deadline_.set(due);
+}
+
+void H2Server::on_deadline() {
+  if (state_ == State::lingering) close();
+  if (state_ == State::closed) return;
+  const int64_t now = runtime_.loop.now_ms();
+  const int64_t limit = greeted_ ? runtime_.limits.idle_ms : runtime_.limits.header_ms;
+  if (goaway_due_ms_ != 0 && now >= goaway_due_ms_) say_goaway();
+  if (stream_count_ != 0 || blocked()) {
+    check_streams(now);
+  } else if (limit > 0 && now - idle_since_ms_ >= limit) {
+    if (greeted_) say_goaway();
+    else nghttp2_session_terminate_session(session_, NGHTTP2_SETTINGS_TIMEOUT);
+    pump();
+    write_out();
+  }
+  settle();
+  if (state_ == State::open) rearm();
+}
+
+void H2Server::check_streams(int64_t now) {
+  const ConnectionLimits& limits = runtime_.limits;
+  if (!blocked() || stream_.sent() != check_mark_) sent_ms_ = now;
+  check_mark_ = stream_.sent();
+  if (limits.write_ms > 0 && now - sent_ms_ >= limits.write_ms) {
+    lost(Ending::client_timeout);
+    return;
+  }
+  if (block_since_ms_ != 0 && limits.header_ms > 0 && now - block_since_ms_ >= limits.header_ms) {
+    nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+    want_send();
+    return;
+  }
+  for (H2Stream* stream = streams_.front(); stream != nullptr; stream = streams_.next(*stream)) {
+    if (stream->overdue(now)) stream->time_out();
+  }
+}
+
+}  // namespace goma::http
