@@ -23,7 +23,6 @@ using core::PlacedText;
 
 namespace {
 
-constexpr bool speaks_http2 = false;  // until connections do
 constexpr std::string_view usual_directory = "/etc/goma/certs";
 enum Level : int { in_directory = 0, in_gateway = 1, in_route = 2, is_default = 3 };
 
@@ -311,7 +310,7 @@ class CertificatesBuilder {
     std::vector<const core::TlsIdentity*> identities;
     for (const size_t i : made_.groups_[group].entries) identities.push_back(&made_.entries_[i].identity);
     const core::TlsPolicy policy{tls_.min_version, tls_.ciphers.text, tls_.curves.text};
-    auto context = core::TlsContext::server(policy, identities, made_.rules_[rule], speaks_http2 && config_.gateway.entry_points.web_secure.http2, tickets_);
+    auto context = core::TlsContext::server(policy, identities, made_.rules_[rule], config_.gateway.entry_points.web_secure.http2, tickets_);
     if (!context) {
       refuse_context(context.error().text, group);
       return;
