@@ -7,6 +7,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/sslerr.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
@@ -122,6 +123,17 @@ std::unique_ptr<TlsSession> TlsSession::connect(SSL_CTX* context, const std::str
   return session;
 }
 
+void TlsSession::offer(std::string_view protocols) {
+  SSL_set_alpn_protos(ssl_, reinterpret_cast<const unsigned char*>(protocols.data()), static_cast<unsigned>(protocols.size()));
+}
+
+int TlsSession::on_new_session(SSL* ssl, SSL_SESSION* session) {
+  auto* self = static_cast<TlsSession*>(SSL_get_app_data(ssl));
+  if (self->memory_ == nullptr) return 0;
+  self->memory_->keep(session);
+  return 1;  // taken
+}
+
 // ---------------------------------------------------------------- choosing
 
 int TlsSession::on_hello(SSL* ssl, int* alert, void*) {
@@ -155,16 +167,15 @@ TlsSession::Step TlsSession::outcome(int result) {
   }
 }
 
-// The last entry of OpenSSL's queue is the nearest cause; the queue is left empty.
+// The last entry of OpenSSL's queue is the nearest cause; the queue is left empty. "tlsv13 alert certificate required" is
+// what the peer said.
 void TlsSession::fail(int) {
+  constexpr std::string_view from_peer = " alert ";
   const unsigned long code = ERR_peek_last_error();
-  const long verified = SSL_get_verify_result(ssl_);
   const char* reason = code != 0 ? ERR_reason_error_string(code) : nullptr;
-  if (verified != X509_V_OK && !established_) {
-    error_ = X509_verify_cert_error_string(verified);
-  } else {
-    error_ = reason != nullptr ? reason : "the connection ended within the TLS handshake";
-  }
+  error_ = reason != nullptr ? reason : "the connection ended within the TLS handshake";
+  if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED) error_ = X509_verify_cert_error_string(SSL_get_verify_result(ssl_));
+  if (const size_t at = error_.find(from_peer); at != std::string::npos) error_ = "the peer said: " + error_.substr(at + from_peer.size());
   ERR_clear_error();
 }
 

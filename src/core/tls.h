@@ -58,6 +58,8 @@ class TlsSession {
   // A client's side: the name goes into SNI and is what the certificate must be for (an IP address is checked as one
   // and not sent). memory may be null; else it must outlive the session.
   static std::unique_ptr<TlsSession> connect(ssl_ctx_st* context, const std::string& name, TlsResumption* memory);
+  // What a client offers by ALPN, each name behind a byte with its length. Requires: before the first handshake step.
+  void offer(std::string_view protocols);
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
   ~TlsSession();
@@ -91,12 +93,14 @@ class TlsSession {
   ssl_ctx_st* context() const;
   // The subject of the verified certificate of the peer (RFC 2253), or empty.
   std::string peer_subject() const;
-  // Why it failed: "certificate has expired", "unknown ca (alert)", ...
+  // Why it failed: "certificate has expired", "the peer said: unknown ca", ...
   const std::string& error() const { return error_; }
   ssl_st* ssl() const { return ssl_; }
 
   // Installed in every server context: reads the name and lets the chooser choose.
   static int on_hello(ssl_st* ssl, int* alert, void* unused);
+  // Installed in every client context: keeps what a server gives to come back with.
+  static int on_new_session(ssl_st* ssl, ssl_session_st* session);
 
  private:
   explicit TlsSession(ssl_st* ssl);

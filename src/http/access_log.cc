@@ -106,6 +106,7 @@ void write_fields(LogLine& line, const AccessEntry& e) {
     out.text("upstream_addr", e.backend);
     out.number("upstream_status", static_cast<uint64_t>(e.backend_status));
     out.number("retries", static_cast<uint64_t>(e.retries));
+    if (!e.failure.empty()) out.text("upstream_error", e.failure);
   }
   out.number("bytes_in", e.bytes_in);
   out.number("bytes_out", e.bytes_out);
@@ -202,6 +203,7 @@ void AccessLog::record(Exchange& x) {
   e.backend_status = x.trace.backend_status;
   e.upstream_us = x.trace.backend.empty() ? -1 : x.trace.backend_us;
   e.retries = x.trace.retries;
+  e.failure = x.trace.failure;
   e.bytes_in = x.request_bytes;
   e.bytes_out = x.response_bytes;
   e.end = ending_name(x.ending());

@@ -57,6 +57,7 @@ struct AccessEntry {
   int backend_status = 0;
   int64_t upstream_us = -1;
   int retries = 0;
+  std::string_view failure;  // why the last failed attempt failed; empty: none did
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
   std::string_view end;       // who ended the exchange and how: ending_name()

@@ -184,8 +184,16 @@ struct BackendConf {
   core::Place place;
 };
 
+struct BackendTlsConf {
+  bool insecure_skip_verify = false;
+  core::PlacedText root_cas;              // file, PEM or base64 of PEM; empty: the machine's
+  core::PlacedText client_cert, client_key;
+  core::PlacedText server_name;
+};
+
 struct RouteSecurityConf {
   bool forward_host_headers = true;
+  BackendTlsConf tls;
 };
 
 struct RouteConf {
@@ -198,11 +206,13 @@ struct RouteConf {
   std::vector<BackendConf> backends;
   int priority = 0;
   bool enabled = true;
+  std::string backend_protocol = "auto";  // auto http1 h2c
   RouteSecurityConf security;
   std::vector<core::PlacedText> middlewares;  // gateway defaults already in front
   RouteTlsConf tls;
   bool disable_metrics = false;
-  std::optional<bool> disable_host_forwarding;  // old spelling; folded into security by load_config
+  std::optional<bool> disable_host_forwarding;  // old spellings; folded into security by load_config
+  std::optional<bool> insecure_skip_verify;
   core::Place place;                      // of the route's mapping
   const core::yaml::Node* node = nullptr;
 };

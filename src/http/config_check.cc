@@ -99,9 +99,7 @@ void Checker::path(const RouteConf& route) {
 void Checker::target(const std::string& where, const PlacedText& url) {
   const auto parts = core::split_url(url.text);
   if (!parts) return;  // told by the reader
-  if (parts->scheme == "https") {
-    problems.error("not-implemented", url.place, fmt::format("{}: this version of goma does not implement backends over TLS (https) yet", where), "use http, or keep Goma Gateway for this");
-  } else if (parts->scheme != "http") {
+  if (parts->scheme != "http" && parts->scheme != "https") {
     problems.error("bad-url", url.place, fmt::format("{} wants a URL with the scheme http or https, got \"{}\"", where, parts->scheme), "did you mean \"http\"?");
   }
   if (parts->path.find('#') != std::string_view::npos) problems.error("bad-url", url.place, fmt::format("{} cannot have a fragment", where));

@@ -155,6 +155,9 @@ void Loader::fold_routes() {
     const core::yaml::Node* security = route.node->find("security");
     const bool set = security != nullptr && security->find("forwardHostHeaders") != nullptr;
     if (route.disable_host_forwarding && !set) route.security.forward_host_headers = !*route.disable_host_forwarding;
+    const core::yaml::Node* tls = security != nullptr ? security->find("tls") : nullptr;
+    const bool judged = tls != nullptr && (tls->find("insecureSkipVerify") != nullptr || tls->find("SkipVerification") != nullptr);
+    if (route.insecure_skip_verify && !judged) route.security.tls.insecure_skip_verify = *route.insecure_skip_verify;
   }
 }
 

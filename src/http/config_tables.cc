@@ -107,7 +107,7 @@ constexpr Field transport_fields[] = {
     field<&TransportConf::max_idle_conns>("maxIdleConns", "Idle backend connections kept, over all backends.", count),
     field<&TransportConf::max_idle_conns_per_host>("maxIdleConnsPerHost", "Idle connections kept per backend.", count),
     field<&TransportConf::max_conns_per_host>("maxConnsPerHost", "Connections per backend; more requests wait. 0 means no limit.", count),
-    field<&TransportConf::tls_handshake_timeout>("tlsHandshakeTimeout", "Seconds for a TLS handshake with a backend; 0 means no limit.", seconds),
+    field<&TransportConf::tls_handshake_timeout>("tlsHandshakeTimeout", "Seconds for a TLS handshake with a backend; 0 means as long as for connecting.", seconds),
     field<&TransportConf::response_header_timeout>("responseHeaderTimeout", "Seconds a backend may take to begin its response; 0 means no limit.", seconds),
     field<&TransportConf::idle_conn_timeout>("idleConnTimeout", "Seconds an idle backend connection is kept.", seconds),
     field<&TransportConf::force_attempt_http2>("forceAttemptHTTP2", "Offer HTTP/2 to backends reached over TLS."),
@@ -192,12 +192,23 @@ constexpr Field backend_fields[] = {
 };
 constexpr Section backend_section = section_of<BackendConf>("gateway.routes[].backends[]", "One of several backends of a route.", backend_fields);
 
+constexpr Field backend_tls_fields[] = {
+    field<&BackendTlsConf::insecure_skip_verify>("insecureSkipVerify", "Accept any certificate from the backend. For tests only.", formerly("SkipVerification")),
+    field<&BackendTlsConf::root_cas>("rootCAs", "The authorities that backends' certificates must come from: a file, PEM, or base64 of PEM; empty means the machine's.", example("/etc/goma/tls/backend-ca.pem")),
+    field<&BackendTlsConf::client_cert>("clientCert", "The certificate shown to backends that ask for one, followed by its issuers: a file, PEM, or base64 of PEM.", example("/etc/goma/tls/client.crt")),
+    field<&BackendTlsConf::client_key>("clientKey", "Its private key: a file, PEM, or base64 of PEM.", as(Kind::secret), example("/etc/goma/tls/client.key")),
+    field<&BackendTlsConf::server_name>("serverName", "The name that is asked for (SNI) and that the certificate must be for; empty means the backend's host.", addition, example("backend.internal")),
+};
+constexpr Section backend_tls_section = section_of<BackendTlsConf>("gateway.routes[].security.tls", "TLS towards the backends of the route.", backend_tls_fields);
+
 constexpr Field security_fields[] = {
     field<&RouteSecurityConf::forward_host_headers>("forwardHostHeaders", "Send the client's Host to the backend instead of the backend's own name."),
     reserved("enableExploitProtection", "Refuse requests that look like common exploits."),
-    reserved("tls", "Certificates towards the backend."),
+    section<&RouteSecurityConf::tls>("tls", "TLS towards the backends of the route.", backend_tls_section),
 };
 constexpr Section security_section = section_of<RouteSecurityConf>("gateway.routes[].security", "What the backend sees, and what it is protected from.", security_fields);
+
+constexpr std::string_view backend_protocol_words[] = {"auto", "http1"};
 
 constexpr Field route_fields[] = {
     field<&RouteConf::name>("name", "A unique name; used in logs and metrics.", required, example("api")),
@@ -208,6 +219,7 @@ constexpr Field route_fields[] = {
     field<&RouteConf::target>("target", "The URL of the only backend; ignored when backends are given.", as(Kind::url), formerly("destination"), example("http://127.0.0.1:9000")),
     section<&RouteConf::backends>("backends", "Several backends that share the requests.", backend_section),
     field<&RouteConf::priority>("priority", "Lower wins over higher when several routes match; negative comes before the default.", range(-1'000'000, 1'000'000)),
+    field<&RouteConf::backend_protocol>("backendProtocol", "What backends are spoken to in: HTTP/2 over TLS where they agree to it, else HTTP/1.1 (auto); or always HTTP/1.1.", one_of(backend_protocol_words), addition),
     field<&RouteConf::enabled>("enabled", "A route that is not enabled does not exist.", formerly_inverted("disabled")),
     section<&RouteConf::security>("security", "What the backend sees, and what it is protected from.", security_section),
     field<&RouteConf::middlewares>("middlewares", "Names of middlewares, in the order they act."),
@@ -218,7 +230,7 @@ constexpr Field route_fields[] = {
     section<&RouteConf::tls>("tls", "The certificate of the route's hosts.", route_tls_section),
     reserved("cors", "Cross-origin headers; the responseHeaders middleware has them."),
     reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them."),
-    reserved("insecureSkipVerify", "Accept any certificate from the backend."),
+    field<&RouteConf::insecure_skip_verify>("insecureSkipVerify", "The same as security.tls.insecureSkipVerify.", deprecated("security.tls.insecureSkipVerify")),
     reserved("blockCommonExploits", "Refuse requests that look like common exploits."),
 };
 

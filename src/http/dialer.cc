@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One address after another, each with its own time.
+// One address after another, each with its own time. A failed handshake is final: another address of the same name is
+// expected to have the same certificate.
 #include "http/dialer.h"
 
 #include <sys/socket.h>
 
 #include <cerrno>
 
+#include "http/backend_tls.h"
 #include "http/runtime.h"
 
 namespace goma::http {
@@ -49,7 +51,13 @@ void Dialer::try_next_address() {
 
 void Dialer::on_ready(unsigned ready) {
   stream_.note(ready);
-  if (state_ == State::connecting && (ready & (core::ready_write | core::ready_close))) connected();
+  if (state_ == State::connecting) {
+    if (ready & (core::ready_write | core::ready_close)) connected();
+    return;
+  }
+  if (state_ != State::securing) return;
+  if ((ready & core::ready_write) && stream_.backlog() != 0) stream_.flush();  // a broken stream shows in the handshake
+  if (ready & (core::ready_read | core::ready_close)) shake_hands();
 }
 
 void Dialer::connected() {
@@ -61,6 +69,38 @@ void Dialer::connected() {
     try_next_address();
     return;
   }
+  if (pool_.tls() != nullptr) {
+    begin_tls();
+  } else {
+    http2_ = pool_.protocol() == BackendProtocol::h2c;
+    succeed();
+  }
+}
+
+void Dialer::begin_tls() {
+  const BackendTls& tls = *pool_.tls();
+  std::string name = tls.server_name.empty() ? pool_.host() : tls.server_name;
+  if (name.size() > 2 && name.front() == '[') name = name.substr(1, name.size() - 2);
+  if (!name.empty() && name.back() == '.') name.pop_back();
+  std::unique_ptr<core::TlsSession> session = core::TlsSession::connect(tls.context->get(), name, &pool_.resumption());
+  session->offer(pool_.offers_http2() ? "\x02h2\x08http/1.1" : "\x08http/1.1");
+  stream_.secure(std::move(session));
+  state_ = State::securing;
+  const int64_t limit = pool_.limits().handshake_ms;
+  deadline_.in(limit > 0 ? limit : pool_.limits().connect_ms);
+  shake_hands();
+}
+
+void Dialer::shake_hands() {
+  switch (stream_.handshake()) {
+    case core::Stream::Io::ok: break;
+    case core::Stream::Io::blocked: return;
+    default:
+      reason_ = stream_.tls()->error().empty() ? "the connection ended within the TLS handshake" : stream_.tls()->error();
+      fail(Failure::Kind::tls, reason_);
+      return;
+  }
+  http2_ = stream_.tls()->protocol() == "h2";
   succeed();
 }
 
@@ -69,7 +109,8 @@ void Dialer::on_deadline() {
     try_next_address();
     return;
   }
-  fail(Failure::Kind::connect_timeout, "the backend did not accept in time");
+  const bool securing = state_ == State::securing;
+  fail(Failure::Kind::connect_timeout, securing ? "the TLS handshake took too long" : "the backend did not accept in time");
 }
 
 void Dialer::succeed() {
@@ -80,7 +121,7 @@ void Dialer::succeed() {
 
 void Dialer::fail(Failure::Kind kind, std::string_view detail) {
   close();
-  pool_.dial_failed(*this, {kind, false, false, detail});
+  pool_.dial_failed(*this, {.kind = kind, .unprocessed = true, .detail = detail});
 }
 
 void Dialer::close() {

@@ -4,6 +4,7 @@
 //
 //   resolving   the name is looked up
 //   connecting  an address is tried; the next one after a failure
+//   securing    the TLS handshake, when the pool has a profile; ALPN says which version of HTTP follows
 //   done        the pool has taken the stream, or was told why there is none
 //
 // The one idea: what speaks HTTP over a connection begins with an open stream. A dialer belongs to its pool and ends
@@ -31,9 +32,11 @@ class Dialer final : public BackendConnection {
   void close() override;
   // Requires: called from PeerPool::dialed, which takes it.
   core::Stream& stream() { return stream_; }
+  // HTTP/2 follows.
+  bool http2() const { return http2_; }
 
  private:
-  enum class State : unsigned char { resolving, connecting, done };
+  enum class State : unsigned char { resolving, connecting, securing, done };
   using Addresses = std::vector<core::Address>;
 
   void on_resolved(const core::Result<Addresses>& addresses);
@@ -41,6 +44,8 @@ class Dialer final : public BackendConnection {
   void on_ready(unsigned ready);
   void on_deadline();
   void connected();
+  void begin_tls();
+  void shake_hands();
   void succeed();
   void fail(Failure::Kind kind, std::string_view detail);
 
@@ -51,6 +56,8 @@ class Dialer final : public BackendConnection {
   core::Resolver::Lookup lookup_;
   Addresses addresses_;
   size_t next_address_ = 0;
+  std::string reason_;  // of a failed handshake
+  bool http2_ = false;
   State state_ = State::resolving;
 };
 

@@ -172,7 +172,7 @@ class Exchange {
     int64_t backend_start_us = 0;
     int64_t backend_us = 0;
     int retries = 0;
-    std::string_view failure;        // failure_name of the last attempt
+    std::string_view failure;        // failure_name of the last attempt, with the reason when it was TLS
   };
   Trace trace;
   Ending ending() const { return ending_; }

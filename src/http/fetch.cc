@@ -43,10 +43,10 @@ std::optional<FetchUrl> parse_fetch_url(std::string_view url) {
   FetchUrl result;
   result.tls = core::iequals(parts->scheme, "https");
   if (!result.tls && !core::iequals(parts->scheme, "http")) return std::nullopt;
-  result.host = parts->host;
-  result.port = static_cast<uint16_t>(core::parse_u64(parts->port).value_or(result.tls ? 443 : 80));
+  result.peer.host = parts->host;
+  result.peer.port = static_cast<uint16_t>(core::parse_u64(parts->port).value_or(result.tls ? 443 : 80));
   const bool is_v6 = parts->host.find(':') != std::string_view::npos;
-  result.authority = is_v6 ? "[" + result.host + "]" : result.host;
+  result.authority = is_v6 ? "[" + result.peer.host + "]" : result.peer.host;
   if (!parts->port.empty()) result.authority.append(":").append(parts->port);
   const std::string_view target = parts->path.substr(0, parts->path.find('#'));
   if (!is_target(target)) return std::nullopt;
@@ -61,7 +61,7 @@ void Fetch::start() {
 
 void Fetch::acquire(bool fresh) {
   ++attempts_;
-  x_.runtime().peers->pool(request_.url->host, request_.url->port).acquire(*this, fresh);
+  x_.runtime().peers->pool(request_.url->peer).acquire(*this, fresh);
 }
 
 void Fetch::expire() {
@@ -95,7 +95,7 @@ void Fetch::on_lease(BackendStream& stream) {
   stream.flush();
 }
 
-void Fetch::on_lease_failed(const Failure& failure) { end_with(outcome_of(failure.kind), failure.detail); }
+void Fetch::on_lease_failed(const Failure& failure) { end_with(outcome_of(failure.kind), x_.arena().copy(failure.detail)); }
 
 void Fetch::on_backend_head(ResponseHead& head) {
   head_ = &head;
@@ -130,7 +130,7 @@ void Fetch::on_backend_failure(const Failure& failure) {
     acquire(true);
     return;
   }
-  end_with(outcome_of(failure.kind), failure.detail);
+  end_with(outcome_of(failure.kind), x_.arena().copy(failure.detail));
 }
 
 }  // namespace goma::http

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One request to another HTTP/1.1 service on behalf of an exchange: the operation behind forwardAuth. It borrows a
+// One request to another service on behalf of an exchange: the operation behind forwardAuth. It borrows a
 // connection from the worker's pools like any forwarded request and gives it back only when both messages are
 // complete.
 //
@@ -23,8 +23,7 @@ namespace goma::http {
 // Where a fetch goes; made once, when the site is built.
 struct FetchUrl {
   bool tls = false;
-  std::string host;       // to connect to
-  uint16_t port = 80;
+  Peer peer;              // to connect to; with tls its profile must be added (BackendTlsMaker::of_service)
   std::string authority;  // for the Host field
   std::string target;     // path and query
 };
@@ -53,7 +52,7 @@ struct FetchResult {
   int status = 0;
   const Headers* headers = nullptr;  // valid as long as the exchange; null unless answer
   std::string_view body;             // the same
-  std::string_view detail;           // static text: what went wrong
+  std::string_view detail;           // what went wrong; valid as long as the exchange
 };
 
 class Fetch final : public Operation<FetchResult>, private BackendHandler, private PeerPool::Waiter {

@@ -35,7 +35,7 @@ Mapping mapping(Failure::Kind kind) {
 }
 
 bool before_sending(Failure::Kind kind) {
-  return kind == Failure::Kind::connect || kind == Failure::Kind::connect_timeout;
+  return kind == Failure::Kind::connect || kind == Failure::Kind::connect_timeout || kind == Failure::Kind::tls;
 }
 
 bool lost_connection(Failure::Kind kind) {
@@ -204,7 +204,7 @@ void Forward::on_lease_failed(const Failure& failure) { on_backend_failure(failu
 
 void Forward::on_backend_failure(const Failure& failure) {
   stream_ = nullptr;
-  x_.trace.failure = failure_name(failure.kind);
+  x_.trace.failure = failure.kind == Failure::Kind::tls ? x_.arena().join("tls: ", failure.detail) : failure_name(failure.kind);
   if (backend_ != nullptr && failure.kind != Failure::Kind::queue_full && failure.kind != Failure::Kind::queue_timeout && !(failure.reused && lost_connection(failure.kind))) {
     backend_->pool->failed(x_.now_ms());
   }
@@ -221,7 +221,7 @@ bool Forward::may_retry(const Failure& failure) const {
   if (backend_ == nullptr || head_seen_ || failure.answered || body_taken_ || x_.over()) return false;
   if (failure.reused && lost_connection(failure.kind)) return attempts_ <= 3;
   if (attempts_ > x_.site()->retries()) return false;
-  if (before_sending(failure.kind)) return true;
+  if (failure.unprocessed && before_sending(failure.kind)) return true;
   return lost_connection(failure.kind) && is_idempotent(x_.request().method);
 }
 

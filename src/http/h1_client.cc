@@ -314,6 +314,10 @@ void H1Client::peer_ended(bool broken) {
     case State::closed: return;
     case State::idle: close(); return;
     case State::head:
+      if (broken && served_ == 0 && !answered_ && stream_.tls() != nullptr && !stream_.tls()->error().empty()) {
+        fail(Failure::Kind::tls, handler_->backend_arena().copy(stream_.tls()->error()));  // an alert in place of an answer
+        return;
+      }
       fail(broken ? Failure::Kind::reset : Failure::Kind::closed, broken ? "connection reset" : "connection closed");
       return;
     case State::body:
@@ -334,7 +338,7 @@ void H1Client::peer_ended(bool broken) {
 void H1Client::fail(Failure::Kind kind, std::string_view detail) {
   BackendHandler* handler = handler_;
   handler_ = nullptr;
-  const Failure failure{kind, reused(), answered_, detail};
+  const Failure failure{.kind = kind, .reused = reused(), .answered = answered_, .detail = detail};
   close();
   if (handler != nullptr) handler->on_backend_failure(failure);
 }

@@ -23,6 +23,7 @@
 
 namespace goma::http {
 
+class BackendTlsMaker;
 class Exchange;
 
 class [[nodiscard]] Verdict {
@@ -82,6 +83,7 @@ struct BuildContext {
   const MiddlewareConf& conf;    // name, type, paths, rule
   core::Problems& problems;      // anything added here with severity error refuses the configuration
   const Config& config;          // the whole configuration
+  BackendTlsMaker* tls = nullptr;  // for services reached over TLS; null when only the rules are checked
 };
 
 struct ModuleInfo {

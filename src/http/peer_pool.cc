@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/log.h"
+#include "http/backend_tls.h"
 #include "http/dialer.h"
 #include "http/h1_client.h"
 #include "http/route_metrics.h"
@@ -27,13 +29,27 @@ void PeerPool::Waiter::on_deadline() {
   if (!hook.linked()) return;
   hook.unlink();
   --pool->waiting_;
-  on_lease_failed({Failure::Kind::queue_timeout, false, false, "no connection became free in time"});
+  on_lease_failed({.kind = Failure::Kind::queue_timeout, .detail = "no connection became free in time"});
 }
 
-PeerPool::PeerPool(Runtime& runtime, std::string host, uint16_t port)
-    : runtime_(runtime), host_(std::move(host)), port_(port), lists_(std::make_unique<Lists>()) {
+std::string Peer::key() const {
+  std::string text = host + ':' + std::to_string(port);
+  if (tls) text += '#' + tls->digest;
+  if (protocol != BackendProtocol::automatic) text += protocol == BackendProtocol::http1 ? "#1" : "#2";
+  return text;
+}
+
+struct PeerPool::Endpoint {
+  Endpoint(core::Metrics& registry, const std::string& name) : metrics(registry, name) {}
+  PeerMetrics metrics;
+  size_t connections = 0;
+  size_t idle = 0;
+  size_t waiting = 0;
+};
+
+PeerPool::PeerPool(Runtime& runtime, Peer peer, Endpoint* endpoint)
+    : runtime_(runtime), peer_(std::move(peer)), endpoint_(endpoint), lists_(std::make_unique<Lists>()) {
   burial_.bind<&PeerPool::bury>(this);
-  if (runtime.metrics != nullptr) metrics_ = std::make_unique<PeerMetrics>(runtime.metrics->registry(), host_ + ':' + std::to_string(port_));
 }
 
 PeerPool::~PeerPool() {
@@ -52,7 +68,7 @@ void PeerPool::acquire(Waiter& waiter, bool fresh) {
     return;
   }
   if (!may_open() && waiting_ >= limits_.queue + connecting_) {
-    waiter.on_lease_failed({Failure::Kind::queue_full, false, false, "too many requests wait for this backend"});
+    waiter.on_lease_failed({.kind = Failure::Kind::queue_full, .detail = "too many requests wait for this backend"});
     return;
   }
   // Who waits for a connection that is being made gets the time for that on top.
@@ -87,7 +103,7 @@ PeerPool::Waiter* PeerPool::next_waiter() {
 // The dialer's place in the total goes over to the connection.
 void PeerPool::dialed(Dialer& dialer) {
   --connecting_;
-  if (metrics_) metrics_->opened();
+  if (endpoint_ != nullptr) endpoint_->metrics.opened();
   auto made = std::make_unique<H1Client>(runtime_, *this, dialer.stream());
   H1Client& connection = *made.release();  // as above
   lists_->busy.push_back(connection);
@@ -99,8 +115,17 @@ void PeerPool::dial_failed(Dialer& dialer, const Failure& failure) {
   --connecting_;
   --total_;
   discard(dialer);
-  if (metrics_) metrics_->failed(failure.kind);
+  if (endpoint_ != nullptr) endpoint_->metrics.failed(failure.kind);
+  if (failure.kind == Failure::Kind::tls) tell(failure);
   if (Waiter* waiter = next_waiter()) waiter->on_lease_failed(failure);
+}
+
+// Once a second at most: the access log has every request.
+void PeerPool::tell(const Failure& failure) {
+  const int64_t now = runtime_.loop.now_ms();
+  if (now - told_ms_ < 1000) return;
+  told_ms_ = now;
+  core::log::error("the TLS handshake with a backend failed", {{"backend", host() + ':' + std::to_string(port())}, {"reason", std::string(failure.detail)}});
 }
 
 void PeerPool::released(H1Client& connection) {
@@ -165,17 +190,30 @@ void PeerPool::withdraw(Waiter& waiter) {
 void PeerPool::failed(int64_t now_ms) {
   if (limits_.max_fails == 0 || ++failures_ < limits_.max_fails) return;
   failures_ = limits_.max_fails - 1;  // after its time it is on probation: one more failure ejects it again
-  if (!ejected(now_ms) && metrics_) metrics_->ejected();
+  if (!ejected(now_ms) && endpoint_ != nullptr) endpoint_->metrics.ejected();
   ejected_until_ms_ = now_ms + limits_.eject_ms;
 }
 
-PeerPool& PeerPools::pool(std::string_view host, uint16_t port) {
-  std::string key = std::string(host) + ':' + std::to_string(port);
-  std::unique_ptr<PeerPool>& entry = pools_[std::move(key)];
-  if (!entry) {
-    entry = std::make_unique<PeerPool>(runtime_, std::string(host), port);
-    entry->configure(limits_);
+bool PeerPool::offers_http2() const { return false; }
+
+// ---------------------------------------------------------------- all of them
+
+PeerPools::PeerPools(Runtime& runtime) : runtime_(runtime) {}
+
+PeerPools::~PeerPools() = default;
+
+PeerPool& PeerPools::pool(const Peer& peer) {
+  std::unique_ptr<PeerPool>& entry = pools_[peer.key()];
+  if (entry) return *entry;
+  PeerPool::Endpoint* endpoint = nullptr;
+  if (runtime_.metrics != nullptr) {
+    std::string name = peer.host + ':' + std::to_string(peer.port);
+    std::unique_ptr<PeerPool::Endpoint>& counts = endpoints_[name];
+    if (!counts) counts = std::make_unique<PeerPool::Endpoint>(runtime_.metrics->registry(), name);
+    endpoint = counts.get();
   }
+  entry = std::make_unique<PeerPool>(runtime_, peer, endpoint);
+  entry->configure(limits_);
   return *entry;
 }
 
@@ -184,10 +222,16 @@ void PeerPools::configure(const TransportLimits& limits) {
   for (auto& [key, pool] : pools_) pool->configure(limits);
 }
 
-void PeerPools::publish_levels() {
+void PeerPools::look_after() {
+  std::erase_if(pools_, [](const auto& entry) { return !entry.second->needed(); });
+  for (auto& [name, endpoint] : endpoints_) endpoint->connections = endpoint->idle = endpoint->waiting = 0;
   for (auto& [key, pool] : pools_) {
-    if (pool->metrics_) pool->metrics_->levels(pool->total_, pool->idle_count_, pool->waiting_);
+    if (pool->endpoint_ == nullptr) continue;
+    pool->endpoint_->connections += pool->total_;
+    pool->endpoint_->idle += pool->idle_count_;
+    pool->endpoint_->waiting += pool->waiting_;
   }
+  for (auto& [name, endpoint] : endpoints_) endpoint->metrics.levels(endpoint->connections, endpoint->idle, endpoint->waiting);
 }
 
 void PeerPools::close_idle() {

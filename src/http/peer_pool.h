@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Connections to backends, per worker. A PeerPool holds those of one endpoint (host and port): idle ones are lent
+// Connections to backends, per worker. A PeerPool holds those of one peer (host, port, TLS profile): idle ones are lent
 // most recently used first, new ones are made while the limit allows, and beyond it requests wait in a bounded
 // queue. Pools outlive sites: a reload changes their limits, never their connections.
 //
@@ -16,12 +16,14 @@
 
 #include "core/deadline.h"
 #include "core/list.h"
+#include "core/tls.h"
 #include "http/streams.h"
 
 namespace goma::http {
 
 class Dialer;
 class H1Client;
+struct BackendTls;
 class PeerMetrics;
 struct Runtime;
 
@@ -32,6 +34,7 @@ struct TransportLimits {
   size_t max_idle_total = 512;        // over all endpoints
   int64_t idle_ms = 90'000;
   int64_t connect_ms = 5'000;
+  int64_t handshake_ms = 0;           // of TLS, 0 = connect_ms
   int64_t header_ms = 0;              // waiting for a response head, 0 = none
   int64_t body_ms = 60'000;           // between two pieces of a response
   size_t queue = 1024;                // waiting requests per endpoint
@@ -51,6 +54,22 @@ class BackendConnection {
   bool resting = false;  // the pool counts it as idle
 };
 
+enum class BackendProtocol : unsigned char {
+  automatic,  // HTTP/2 where ALPN says so, else HTTP/1.1
+  http1,
+  h2c,        // HTTP/2 without TLS, known beforehand (RFC 9113 3.3)
+};
+
+// What tells pools apart.
+struct Peer {
+  std::string host;
+  uint16_t port = 80;
+  std::shared_ptr<const BackendTls> tls;  // null: plain
+  BackendProtocol protocol = BackendProtocol::automatic;
+
+  std::string key() const;
+};
+
 class PeerPool {
  public:
   // Somebody who wants a connection. Destroying it leaves the queue.
@@ -65,7 +84,11 @@ class PeerPool {
     void on_deadline();
   };
 
-  PeerPool(Runtime& runtime, std::string host, uint16_t port);
+  // What pools of the same host and port count together.
+  struct Endpoint;
+
+  // endpoint may be null (no metrics); else it outlives the pool.
+  PeerPool(Runtime& runtime, Peer peer, Endpoint* endpoint);
   PeerPool(const PeerPool&) = delete;
   PeerPool& operator=(const PeerPool&) = delete;
   ~PeerPool();
@@ -74,8 +97,15 @@ class PeerPool {
   void acquire(Waiter& waiter, bool fresh);
   void configure(const TransportLimits& limits) { limits_ = limits; }
   const TransportLimits& limits() const { return limits_; }
-  const std::string& host() const { return host_; }
-  uint16_t port() const { return port_; }
+  const std::string& host() const { return peer_.host; }
+  uint16_t port() const { return peer_.port; }
+  const BackendTls* tls() const { return peer_.tls.get(); }
+  BackendProtocol protocol() const { return peer_.protocol; }
+  bool offers_http2() const;
+  core::TlsResumption& resumption() { return resumption_; }
+  // Who keeps this keeps the pool. May be let go on any thread.
+  std::shared_ptr<const void> hold() const { return holds_; }
+  bool needed() const { return total_ != 0 || waiting_ != 0 || holds_.use_count() > 1; }
   Runtime& runtime() { return runtime_; }
 
   // For Dialer.
@@ -101,6 +131,7 @@ class PeerPool {
   friend class PeerPools;
   bool may_open() const;
   void open_one();
+  void tell(const Failure& failure);
   void rest(BackendConnection& connection);
   void rouse(BackendConnection& connection);
   void discard(BackendConnection& connection);
@@ -110,10 +141,11 @@ class PeerPool {
 
   struct Lists;
   Runtime& runtime_;
-  std::string host_;
-  uint16_t port_;
+  Peer peer_;
   TransportLimits limits_;
-  std::unique_ptr<PeerMetrics> metrics_;
+  Endpoint* endpoint_;
+  core::TlsResumption resumption_;
+  std::shared_ptr<const int> holds_ = std::make_shared<const int>(0);
   std::unique_ptr<Lists> lists_;
   core::Deferred burial_;
   size_t total_ = 0;
@@ -122,19 +154,21 @@ class PeerPool {
   size_t waiting_ = 0;
   int failures_ = 0;
   int64_t ejected_until_ms_ = 0;
+  int64_t told_ms_ = -1000;  // when the log was last told of a failed handshake
 };
 
-// All pools of a worker, found by "host:port".
+// All pools of a worker.
 class PeerPools {
  public:
-  explicit PeerPools(Runtime& runtime) : runtime_(runtime) {}
-  // The pool of an endpoint, made when it is new.
-  PeerPool& pool(std::string_view host, uint16_t port);
+  explicit PeerPools(Runtime& runtime);
+  ~PeerPools();
+  // The pool of a peer, made when it is new.
+  PeerPool& pool(const Peer& peer);
   // New limits for all.
   void configure(const TransportLimits& limits);
   const TransportLimits& limits() const { return limits_; }
-  // Writes what every pool holds to the metrics.
-  void publish_levels();
+  // Writes what every pool holds to the metrics, and lets go of pools that nobody needs any more.
+  void look_after();
   // Closes idle connections (a draining worker needs none).
   void close_idle();
   size_t idle_total = 0;
@@ -142,7 +176,8 @@ class PeerPools {
  private:
   Runtime& runtime_;
   TransportLimits limits_;
-  std::unordered_map<std::string, std::unique_ptr<PeerPool>> pools_;
+  std::unordered_map<std::string, std::unique_ptr<PeerPool::Endpoint>> endpoints_;  // by host:port
+  std::unordered_map<std::string, std::unique_ptr<PeerPool>> pools_;                // by Peer::key
 };
 
 }  // namespace goma::http

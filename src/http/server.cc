@@ -104,7 +104,7 @@ struct Server::Worker {
   }
 
   void every_second() {
-    peers.publish_levels();
+    peers.look_after();
     second.start(1000);
   }
 

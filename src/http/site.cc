@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/text.h"
+#include "http/backend_tls.h"
 #include "http/endpoints.h"
 #include "http/upstream.h"
 #include "http/uri.h"
@@ -44,7 +45,7 @@ std::vector<std::string> texts(const std::vector<core::PlacedText>& placed) {
 
 class SiteBuilder {
  public:
-  SiteBuilder(Site& site, const Site::Tools& tools, core::Problems& problems) : site_(site), tools_(tools), problems_(problems) {}
+  SiteBuilder(Site& site, const Site::Tools& tools, core::Problems& problems) : site_(site), tools_(tools), problems_(problems), backend_tls_(*site.config_, tools.source, problems) {}
 
   void build() {
     site_.head_limits_.request_line = static_cast<size_t>(networking().max_request_line);
@@ -113,7 +114,7 @@ class SiteBuilder {
   void build_middleware(const MiddlewareConf& conf) {
     const ModuleInfo* module = find_module(conf.type.text);
     if (module == nullptr) return;  // reported by check_known_types
-    BuildContext context{conf, problems_, *site_.config_};
+    BuildContext context{conf, problems_, *site_.config_, &backend_tls_};
     std::unique_ptr<Middleware> middleware = module->make(context);
     if (!middleware) return;
     made_[conf.name.text] = {middleware.get(), module, &conf};
@@ -130,7 +131,8 @@ class SiteBuilder {
     route.has_rewrite = !conf.rewrite.empty();
     route.forward_host = conf.security.forward_host_headers;
     route.metrics_enabled = !conf.disable_metrics;
-    route.upstream = std::make_unique<Upstream>(backends(conf));
+    const bool secure = conf.backends.empty() ? is_https(conf.target) : std::any_of(conf.backends.begin(), conf.backends.end(), [](const BackendConf& b) { return is_https(b.endpoint); });
+    route.upstream = std::make_unique<Upstream>(backends(conf, secure ? backend_tls_.of_route(conf) : nullptr));
     add_steps(route, conf.middlewares);
   }
 
@@ -172,15 +174,21 @@ class SiteBuilder {
     return step;
   }
 
-  std::vector<Backend> backends(const RouteConf& conf) {
+  std::vector<Backend> backends(const RouteConf& conf, const std::shared_ptr<const BackendTls>& tls) {
     std::vector<Backend> out;
     if (conf.backends.empty()) {
       out.push_back(backend(conf.target, 0));
     } else {
       for (const BackendConf& b : conf.backends) out.push_back(backend(b.endpoint, b.weight));
     }
+    for (Backend& b : out) {
+      if (b.endpoint.starts_with("https:")) b.peer.tls = tls;
+      b.peer.protocol = conf.backend_protocol == "http1" ? BackendProtocol::http1 : conf.backend_protocol == "h2c" ? BackendProtocol::h2c : BackendProtocol::automatic;
+    }
     return out;
   }
+
+  static bool is_https(const core::PlacedText& endpoint) { return endpoint.text.starts_with("https:"); }
 
   // The configuration has checked that it is a URL with scheme and host.
   Backend backend(const core::PlacedText& endpoint, int weight) {
@@ -200,8 +208,8 @@ class SiteBuilder {
     if (slash != std::string_view::npos) out.base_path = rest.substr(slash);
     while (!out.base_path.empty() && out.base_path.back() == '/') out.base_path.pop_back();
     const HostPort parts = split_host_port(out.authority);
-    out.host = parts.host;
-    out.port = static_cast<uint16_t>(core::parse_u64(parts.port).value_or(80));
+    out.peer.host = parts.host;
+    out.peer.port = static_cast<uint16_t>(core::parse_u64(parts.port).value_or(is_https(endpoint) ? 443 : 80));
     return out;
   }
 
@@ -232,6 +240,7 @@ class SiteBuilder {
   Site& site_;
   const Site::Tools& tools_;
   core::Problems& problems_;
+  BackendTlsMaker backend_tls_;
   std::map<std::string, Made> made_;
 };
 
@@ -279,6 +288,7 @@ TransportLimits Site::transport_limits() const {
   limits.max_idle_total = static_cast<size_t>(transport.max_idle_conns);
   limits.idle_ms = transport.idle_conn_timeout * 1000;
   limits.connect_ms = networking.connect_timeout * 1000;
+  limits.handshake_ms = transport.tls_handshake_timeout * 1000;
   limits.header_ms = transport.response_header_timeout * 1000;
   limits.body_ms = 0;
   limits.queue = static_cast<size_t>(networking.queue);

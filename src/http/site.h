@@ -33,7 +33,7 @@ class Site final : public core::Built {
     std::span<const ModuleInfo* const> modules;
     // Makes the built-in endpoints' answers; null in the loader's check.
     std::function<std::string()> render_metrics;
-    // Where certificates are read from; null serves no HTTPS.
+    // Where certificates are read from; null serves no HTTPS and knows no authorities.
     core::Source* source = nullptr;
     core::TlsTickets* tickets = nullptr;
   };

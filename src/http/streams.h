@@ -41,7 +41,8 @@ struct Failure {
   Kind kind = Kind::none;
   bool reused = false;      // the connection had served before: the peer may have closed it on its own
   bool answered = false;    // at least one byte of a response arrived
-  std::string_view detail;  // static text
+  bool unprocessed = false; // the backend has certainly not acted on the request
+  std::string_view detail;  // valid for the length of the call that tells of it
 };
 
 // "connect", "header-timeout", ...: the word for logs and metrics.

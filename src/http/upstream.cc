@@ -16,7 +16,10 @@ Upstream::Upstream(std::vector<Backend> backends) : backends_(std::move(backends
 }
 
 void Upstream::bind(PeerPools& pools) {
-  for (Backend& backend : backends_) backend.pool = &pools.pool(backend.host, backend.port);
+  for (Backend& backend : backends_) {
+    backend.pool = &pools.pool(backend.peer);
+    backend.holds_pool = backend.pool->hold();
+  }
 }
 
 // One step of smooth weighted round robin over the backends that are admitted.

@@ -8,24 +8,24 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace goma::http {
+#include "http/peer_pool.h"
 
-class PeerPool;
-class PeerPools;
+namespace goma::http {
 
 struct Backend {
   std::string endpoint;   // as configured, for logs and metrics
   std::string authority;  // host[:port] for the Host header
-  std::string host;       // to connect to
-  uint16_t port = 80;
+  Peer peer;              // to connect to
   std::string base_path;  // of the endpoint, without trailing slash
   std::string base_query;
   int64_t weight = 0;
   PeerPool* pool = nullptr;  // bound with the first request
+  std::shared_ptr<const void> holds_pool;
 };
 
 class Upstream {

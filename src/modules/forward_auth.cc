@@ -13,6 +13,7 @@
 
 #include "core/schema.h"
 #include "core/text.h"
+#include "http/backend_tls.h"
 #include "http/exchange.h"
 #include "http/fetch.h"
 #include "http/field_rules.h"
@@ -218,10 +219,13 @@ bool check_url(http::BuildContext& context, const ForwardAuthConf& conf, http::F
   const std::optional<http::FetchUrl> url = http::parse_fetch_url(conf.auth_url);
   const core::Place place = http::rule_place(context, "authUrl");
   const std::string where = fmt::format("middleware \"{}\": authUrl", context.conf.name.text);
-  if (!url) context.problems.error("bad-value", place, where + " is not an http URL");
-  else if (url->tls) context.problems.error("not-implemented", place, where + ": this version of goma does not implement https here yet");
-  else into = *url;
-  return url && !url->tls;
+  if (!url) {
+    context.problems.error("bad-value", place, where + " is not an http URL");
+    return false;
+  }
+  into = *url;
+  if (url->tls && context.tls != nullptr) into.peer.tls = context.tls->of_service(conf.insecure_skip_verify);
+  return !url->tls || context.tls == nullptr || into.peer.tls != nullptr;
 }
 
 // Compiles the paths once for every route that lists this middleware.

@@ -303,11 +303,13 @@ class Origin:
 
     Origin(handler): handler(request) returns a Reply, raw bytes, or None (close without an answer).
     Origin(script=f): f(connection) owns the connection; it is closed when f returns.
+    tls: an ssl.SSLContext; connection.sock is the TLS socket then.
     requests holds every request read by a handler; connections counts accepts.
     """
     live = set()
 
-    def __init__(self, handler=None, script=None, name="origin", host="127.0.0.1", port=0):
+    def __init__(self, handler=None, script=None, name="origin", host="127.0.0.1", port=0, tls=None):
+        self.tls = tls
         self.handler = handler or (lambda request: Reply(200, body=name))
         self.script = script or self.serve
         self.name = name
@@ -324,7 +326,8 @@ class Origin:
 
     @property
     def url(self):
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://[{self.host}]:{self.port}" if ":" in self.host else f"{scheme}://{self.host}:{self.port}"
 
     def accept(self):
         while not self.stopped:
@@ -342,6 +345,8 @@ class Origin:
 
     def run(self, connection):
         try:
+            if self.tls:
+                connection.sock = self.tls.wrap_socket(connection.sock, server_side=True)
             self.script(connection)
         except (OSError, Closed, Timeout, ValueError):
             pass

@@ -289,7 +289,7 @@ void a_client_that_leaves_frees_the_connection() {
   world.gateway.send(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK(world.gateway.run_until([&] { return world.auth.asked().size() == 1; }));
   ::close(client);
-  goma::http::PeerPool& pool = world.gateway.peers.pool("127.0.0.1", static_cast<uint16_t>(world.auth.port));
+  goma::http::PeerPool& pool = world.gateway.peers.pool({.host = "127.0.0.1", .port = static_cast<uint16_t>(world.auth.port)});
   CHECK(world.gateway.run_until([&] { return pool.connections() == 0 && pool.waiting() == 0; }));
   silent = false;
   CHECK_EQ(world.gateway.get("/").status, 200);
@@ -301,7 +301,7 @@ void mistakes_are_refused() {
     const char* code;
   };
   const Row rows[] = {
-      {"authUrl: \"https://auth.test/\"", "not-implemented"},
+      {"authUrl: \"https://auth.test/\"", "no-authorities"},
       {"authUrl: \"ftp://auth.test/\"", "bad-value"},
       {"authUrl: \"http://u:p@auth.test/\"", "bad-value"},
       {"authUrl: \"http://auth.test/\", timeout: 0s", "bad-value"},
