@@ -20,18 +20,23 @@ Change::Change(Loop& loop, Family& family, Listeners& listeners, const Service& 
   overdue_.bind<&Change::on_overdue>(loop_, this);
 }
 
-void Change::start(const Fork& fork, int workers, std::vector<pid_t> friends, std::function<void(ChangeOutcome)> done) {
+void Change::start(const Fork& fork, int workers, bool renew, std::vector<pid_t> friends, std::function<void(ChangeOutcome)> done) {
   GOMA_CHECK(state_ == State::idle);
   state_ = State::loading;
   loop_.refresh_clock();
   started_ms_ = loop_.now_ms();
+  timespec wall{};
+  ::clock_gettime(CLOCK_REALTIME, &wall);
+  started_wall_ms_ = wall.tv_sec * 1000 + wall.tv_nsec / 1'000'000;
   friends_ = std::move(friends);
   outcome_ = {};
   done_ = std::move(done);
   next_ = std::make_unique<Generation>();
   next_->number = next_number_++;
   next_->workers = workers;
-  loader_.start(loop_, fork, service_, settings_, [this](Loaded result) { loaded(std::move(result)); });
+  Renewal renewal;
+  if (renew && current_ != nullptr) renewal = {current_->bundle.get(), current_->plan.certificates};
+  loader_.start(loop_, fork, service_, settings_, [this](Loaded result) { loaded(std::move(result)); }, renewal);
 }
 
 void Change::loaded(Loaded result) {

@@ -43,11 +43,13 @@ class Change {
   Change(const Change&) = delete;
   Change& operator=(const Change&) = delete;
 
-  // Starts; done is called once, later. `first` is the number the next generation gets at least; `friends` may hold
+  // Starts; renew: of what serves only the certificates are read anew. done is called once, later. `first` is the number the next generation gets at least; `friends` may hold
   // our addresses. Requires: idle.
-  void start(const Fork& fork, int workers, std::vector<pid_t> friends, std::function<void(ChangeOutcome)> done);
+  void start(const Fork& fork, int workers, bool renew, std::vector<pid_t> friends, std::function<void(ChangeOutcome)> done);
   void number_from(uint64_t first) { next_number_ = first; }
   bool running() const { return state_ != State::idle; }
+  // When the last change began, by the wall clock: what it read is of then or later.
+  int64_t started_wall_ms() const { return started_wall_ms_; }
   // What serves; null before the first success.
   const Generation* current() const { return current_.get(); }
 
@@ -84,6 +86,7 @@ class Change {
   std::unique_ptr<Generation> next_;
   uint64_t next_number_ = 1;
   int64_t started_ms_ = 0;
+  int64_t started_wall_ms_ = 0;
   ChangeOutcome outcome_;
   std::function<void(ChangeOutcome)> done_;
 };

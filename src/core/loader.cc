@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -46,10 +47,14 @@ Loaded failure(const std::string& reason) {
 }
 
 // The whole life of the child.
-void run(int fd, const Service& service, const Settings& settings) {
+void run(int fd, const Service& service, const Settings& settings, const Renewal& renewal) {
   process::set_title("goma: loader");
   process::step_back();
   DiskSource source(settings.prefix);
+  if (renewal.bundle >= 0) {
+    Result<std::unique_ptr<BundleSource>> old = BundleSource::open(renewal.bundle);
+    if (old) source.recall(**old, [&renewal](std::string_view path) { return renewal.concerns(path); });
+  }
   Loaded loaded = load(service, source, settings.config, settings.strict);
   std::vector<int> fds;
   if (loaded.ok) {
@@ -84,6 +89,8 @@ void pack_plan(Pack& p, const Plan& plan) {
   for (const std::string& directory : plan.watch) p.text(directory);
   p.number(plan.routes).number(plan.middlewares).number(static_cast<uint64_t>(plan.drain_ms)).number(plan.route_marks.size());
   for (const auto& [name, mark] : plan.route_marks) p.text(name).number(mark);
+  p.number(plan.certificates.size());
+  for (const std::string& path : plan.certificates) p.text(path);
   p.text(plan.summary);
 }
 
@@ -108,6 +115,7 @@ Plan unpack_plan(Unpack& u) {
     std::string name = u.text();
     plan.route_marks[std::move(name)] = u.number();
   }
+  for (uint64_t n = u.number(); n > 0 && u.ok(); --n) plan.certificates.push_back(u.text());
   plan.summary = u.text();
   return plan;
 }
@@ -125,17 +133,26 @@ Loaded load(const Service& service, Source& source, const std::string& config, b
   return loaded;
 }
 
+bool Renewal::concerns(std::string_view path) const {
+  return std::any_of(paths.begin(), paths.end(), [path](const std::string& p) {
+    return path == p || (path.size() > p.size() && path.starts_with(p) && (p.ends_with('/') || path[p.size()] == '/'));
+  });
+}
+
 Loader::~Loader() {
   if (running()) ::kill(pid_, SIGKILL);
 }
 
-void Loader::start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done) {
+void Loader::start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done,
+                   const Renewal& renewal) {
   GOMA_CHECK(!running());
   done_ = std::move(done);
   Result<std::pair<int, int>> line = Channel::pair();
   if (!line) return finish(failure(line.error().text));
   const int theirs = line->second;
-  pid_ = fork({theirs}, [&service, &settings, theirs] { run(theirs, service, settings); });
+  std::vector<int> keep{theirs};
+  if (renewal.bundle >= 0) keep.push_back(renewal.bundle);
+  pid_ = fork(keep, [&service, &settings, &renewal, theirs] { run(theirs, service, settings, renewal); });
   const int number = errno;
   ::close(theirs);
   channel_.open<&Loader::on_message, &Loader::on_closed>(loop, line->first, this);

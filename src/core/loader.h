@@ -31,6 +31,14 @@ struct Loaded {
   std::string summary;        // "goma: FILE: 2 errors, 1 warning"
 };
 
+// What a load reads anew, when it does not read everything: these files and directories; the rest is as in the bundle.
+struct Renewal {
+  int bundle = -1;  // -1: everything is read
+  std::vector<std::string> paths;
+
+  bool concerns(std::string_view path) const;
+};
+
 // A plan as it travels between processes.
 void pack_plan(Pack& pack, const Plan& plan);
 Plan unpack_plan(Unpack& from);
@@ -48,7 +56,8 @@ class Loader {
   ~Loader();
 
   // Forks the child. Calls done once, later. Requires: not running.
-  void start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done);
+  void start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done,
+             const Renewal& renewal = {});
   bool running() const { return pid_ > 0; }
   // The child with this pid has ended with this wait status. False when it is not ours.
   bool reaped(pid_t pid, int status);

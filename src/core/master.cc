@@ -147,6 +147,7 @@ void Master::started(const ChangeOutcome& outcome) {
   notify::ready(last_text_);
   write_state();
   end_orphans();
+  watch_certificates();
   tell_starter(true);
   log::info("goma serves", {{"version", settings_.version}, {"generation", change_->current()->number}, {"routes", change_->current()->plan.routes},
                             {"workers", settings_.workers}});
@@ -279,12 +280,32 @@ void Master::reload(int workers, const std::string& why) {
   if (!change_->running() && !upgrade_.running()) start_change();
 }
 
+// A certificate on the disk is another one. Edits of the configuration wait for somebody's reload.
+void Master::renew() {
+  if (state_ != State::serving) return;
+  log::info("reload", {{"because", "certificates changed"}});
+  renewal_wanted_ = true;
+  if (!change_->running() && !upgrade_.running()) start_change();
+}
+
+void Master::watch_certificates() {
+  std::vector<std::string> paths = change_->current()->plan.certificates;
+  if (paths.empty() && certificates_ == nullptr) return;
+  if (certificates_ == nullptr) certificates_ = std::make_unique<FileWatch>(loop_, [this] { renew(); });
+  for (std::string& path : paths) {
+    if (!path.starts_with('/') && !settings_.prefix.empty()) path = settings_.prefix + "/" + path;
+  }
+  certificates_->watch(std::move(paths), change_->started_wall_ms());
+}
+
 void Master::start_change() {
+  const bool renew_only = renewal_wanted_ && !reload_wanted_;
+  renewal_wanted_ = false;
   reload_wanted_ = false;
   waiters_ = std::exchange(next_waiters_, {});
   if (state_ != State::starting) notify::reloading();
   const Fork fork = [this](const std::vector<int>& keep, const std::function<void()>& body) { return fork_child(keep, body); };
-  change_->start(fork, next_workers_, friends(), [this](const ChangeOutcome& outcome) {
+  change_->start(fork, next_workers_, renew_only, friends(), [this](const ChangeOutcome& outcome) {
     if (state_ == State::starting) return started(outcome);
     reloaded(outcome);
   });
@@ -309,7 +330,8 @@ void Master::reloaded(const ChangeOutcome& outcome) {
   ::malloc_trim(0);
   notify::ready(outcome.ok ? brief(*current) : fmt::format("{}; last reload refused: {}", brief(*current), last_text_));
   write_state();
-  if (reload_wanted_) start_change();
+  if (outcome.ok) watch_certificates();
+  if (reload_wanted_ || renewal_wanted_) start_change();
 }
 
 void Master::on_want_reload(const std::string& reason) { reload(0, reason); }
@@ -351,7 +373,7 @@ void Master::upgraded(pid_t fresh, const std::string& error) {
   if (!error.empty()) {
     log::error("upgrade failed; the old binary serves on", {{"reason", error}});
     for (const Waiter& waiter : waiters) answer(waiter, 1, fmt::format("gomactl: upgrade failed, the old binary keeps serving: {}\n", error), {});
-    if (reload_wanted_) start_change();
+    if (reload_wanted_ || renewal_wanted_) start_change();
     return;
   }
   notify::main_pid(fresh);

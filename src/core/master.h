@@ -21,6 +21,7 @@
 #include "core/change.h"
 #include "core/control.h"
 #include "core/family.h"
+#include "core/file_watch.h"
 #include "core/listener.h"
 #include "core/loop.h"
 #include "core/metric.h"
@@ -73,6 +74,8 @@ class Master final : public FamilyListener {
   void on_signal(int number);
   void reap();
   void reload(int workers, const std::string& why);
+  void renew();
+  void watch_certificates();
   void start_change();
   void reloaded(const ChangeOutcome& outcome);
   void upgraded(pid_t fresh, const std::string& error);
@@ -133,6 +136,8 @@ class Master final : public FamilyListener {
   std::string last_text_;
   int next_workers_ = 0;
   bool reload_wanted_ = false;
+  std::unique_ptr<FileWatch> certificates_;
+  bool renewal_wanted_ = false;
   std::vector<Waiter> waiters_, next_waiters_, stop_waiters_, upgrade_waiters_;
   uint64_t next_question_ = 1;
   std::map<uint64_t, Waiter> questions_;

@@ -191,6 +191,17 @@ Result<std::string_view> DiskSource::once(const std::string& name, const std::fu
   return std::string_view(entry->second.content);
 }
 
+void DiskSource::recall(const BundleSource& bundle, const std::function<bool(std::string_view)>& stale) {
+  const auto take = [](const auto& from, std::map<std::string, Answer>& into, const auto& skip) {
+    for (const auto& [key, entry] : from) {
+      if (!skip(key)) into[key] = Answer{entry.ok, std::string(entry.content), entry.error};
+    }
+  };
+  take(bundle.files_, files_, stale);
+  take(bundle.directories_, directories_, stale);
+  take(bundle.environment_, environment_, [](std::string_view) { return false; });
+}
+
 Result<int> DiskSource::seal() const {
   const int fd = ::memfd_create("goma-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return Error::from_errno(Code::internal, "cannot create the bundle", errno);

@@ -34,6 +34,8 @@ class Source {
   virtual Result<std::string_view> once(const std::string& name, const std::function<std::string()>& make);
 };
 
+class BundleSource;
+
 // Reads the machine and remembers every question and answer.
 class DiskSource : public Source {
  public:
@@ -44,6 +46,8 @@ class DiskSource : public Source {
   std::optional<std::string_view> env(const std::string& name) override;
   Result<std::string_view> once(const std::string& name, const std::function<std::string()>& make) override;
 
+  // Takes over what a bundle knows, except where `stale` says that it must be asked again. Requires: nothing asked yet.
+  void recall(const BundleSource& bundle, const std::function<bool(std::string_view)>& stale);
   // Writes everything recorded so far into a new sealed memfd; the caller owns the descriptor.
   Result<int> seal() const;
 
@@ -73,6 +77,7 @@ class BundleSource : public Source {
   Result<std::string_view> once(const std::string& name, const std::function<std::string()>& make) override;
 
  private:
+  friend class DiskSource;
   struct Entry {
     bool ok = false;
     std::string_view content;

@@ -113,6 +113,7 @@ core::Plan plan_of(const Site& site) {
   plan.log_max_age_days = log.max_age_days;
   const ExtraConfigConf& extra = config.gateway.extra_config;
   if (extra.watch && !extra.directory.text.empty()) plan.watch.push_back(extra.directory.text);
+  plan.certificates = site.certificates().files();
   for (const Route& route : site.routes()) plan.routes += route.listed ? 1 : 0;
   plan.middlewares = config.middlewares.size();
   plan.drain_ms = config.gateway.timeouts.drain * 1000;
