@@ -41,6 +41,13 @@ H2Guard::Limits guard_limits(const Runtime& runtime) {
 struct H2Server::Callbacks {
   static H2Server& self(void* user) { return *static_cast<H2Server*>(user); }
 
+  // What the engine lets pass and RFC 9113 does not: a stream that was closed before (5.1.1), PRIORITY of none (6.3).
+  static int begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, void* user) {
+    const bool wrong = hd->type == NGHTTP2_PRIORITY ? hd->stream_id == 0 : hd->type == NGHTTP2_HEADERS && self(user).is_stale(hd->stream_id);
+    if (wrong) nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+    return 0;
+  }
+
   static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     H2Server& c = self(user);
     if (frame->hd.type != NGHTTP2_HEADERS) return 0;
@@ -98,7 +105,9 @@ struct H2Server::Callbacks {
   }
 
   static int frame_refused(nghttp2_session*, const nghttp2_frame* frame, int, void* user) {
-    if (frame->hd.type == NGHTTP2_HEADERS) self(user).block_ended();
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    self(user).block_ended();
+    self(user).note_reset(frame->hd.stream_id);
     return 0;
   }
 
@@ -119,6 +128,7 @@ struct H2Server::Callbacks {
 
   static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     H2Server& c = self(user);
+    if (frame->hd.type == NGHTTP2_RST_STREAM) c.note_reset(frame->hd.stream_id);
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR) c.guard_.reset_sent();
     const bool content = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
     if (!content || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
@@ -143,6 +153,7 @@ struct H2Server::Callbacks {
     nghttp2_option* options = nullptr;
     nghttp2_session* session = nullptr;
     GOMA_CHECK(nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&options) == 0);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, invalid_header);
@@ -172,6 +183,19 @@ void H2Server::block_ended() {
 }
 
 H2Stream* H2Server::stream_of(int32_t id) { return static_cast<H2Stream*>(nghttp2_session_get_stream_user_data(session_, id)); }
+
+void H2Server::note_reset(int32_t id) { resets_[reset_count_++ % std::size(resets_)] = id; }
+
+// Whether HEADERS on this stream come too late. Trailers may be under way to a stream that we have reset (RFC 9113 5.1);
+// after many resets it is no longer known to which, and nothing is too late.
+bool H2Server::is_stale(int32_t id) {
+  if (id > newest_) {
+    newest_ = id;
+    return false;
+  }
+  if (reset_count_ > std::size(resets_) || nghttp2_session_find_stream(session_, id) != nullptr) return false;
+  return std::find(std::begin(resets_), std::end(resets_), id) == std::end(resets_);
+}
 
 // ---------------------------------------------------------------- the beginning
 

@@ -78,6 +78,8 @@ class H2Server final : public ClientConnection {
   void receive(const char* data, size_t n);
   void run_work();
   void block_ended();
+  void note_reset(int32_t id);
+  bool is_stale(int32_t id);
   void after_callback();
   void end_turn();
   void write_out();
@@ -121,6 +123,9 @@ class H2Server final : public ClientConnection {
   int64_t block_since_ms_ = 0;   // a header block has begun and is not complete
   int64_t goaway_due_ms_ = 0;    // when the last word of a drain is due
   size_t stream_count_ = 0;
+  size_t reset_count_ = 0;       // streams that we took back
+  int32_t resets_[16] = {};      // the last of them
+  int32_t newest_ = 0;           // the highest stream of the client
   size_t waits_ = 0;             // streams that wait for the client
   size_t dropped_ = 0;           // bytes read while lingering
   Phase told_ = Phase::closed;   // what the owner knows
