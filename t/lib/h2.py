@@ -224,6 +224,7 @@ class H2:
         self.settings = None                            # the peer's, once they came
         self.settings_acks = 0
         self.pongs = []
+        self.marks = 0
         self.goaway = None                              # (last stream, name of the code, debug data)
         self.closed = False
         self.block = None                               # (stream, flags, bytes) of a block that goes on
@@ -447,8 +448,9 @@ class H2:
 
     def settle(self, rounds=2):
         """Until everything sent so far has been seen by the peer: PINGs there and back. False: the connection ended."""
-        for i in range(rounds):
-            mark = struct.pack(">4sI", b"mark", len(self.pongs) + i)
+        for _ in range(rounds):
+            self.marks += 1
+            mark = struct.pack(">4sI", b"mark", self.marks)
             self.send(ping(mark))
             if not self.wait(lambda mark=mark: mark in self.pongs):
                 return False
