@@ -155,6 +155,7 @@ class Exchange {
   void respond();
   void respond_informational(const ResponseHead& head) { client_.send_informational(head); }
   bool wants_response_body() const;
+  size_t response_room() const { return client_.room(); }
   void response_body(std::string_view data);
   void response_end(const Headers* trailers);
   Flow flush_response();

@@ -40,6 +40,7 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
   void on_backend_informational(const ResponseHead& head) override;
   void on_backend_head(ResponseHead& head) override;
   bool wants_backend_body() const override { return x_.wants_response_body(); }
+  size_t backend_room() const override { return x_.response_room(); }
   void on_backend_body(std::string_view data) override { x_.response_body(data); }
   Flow on_backend_flush() override { return x_.flush_response(); }
   void on_backend_end(const Headers* trailers) override;

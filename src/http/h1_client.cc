@@ -17,6 +17,7 @@ namespace {
 
 // Below this a copy through user space is cheaper than two splices.
 constexpr uint64_t splice_from_bytes = 64 * 1024;
+constexpr size_t least_read = 4096;
 constexpr unsigned char max_informational = 16;
 // See H1Server: when a tunnel looks for a reset that came right behind bytes.
 constexpr int64_t look_again_ms = 200;
@@ -135,7 +136,9 @@ bool H1Client::read_once() {
       return state_ != State::closed && state_ != State::idle && !paused_;
     }
   }
-  const core::Stream::Read got = stream_.read(block.data() + base, block.size() - base);
+  // A client that takes little at a time is read for in little pieces, heads in any case.
+  const size_t room = std::max(handler_ != nullptr ? handler_->backend_room() : SIZE_MAX, least_read);
+  const core::Stream::Read got = stream_.read(block.data() + base, std::min(block.size() - base, room));
   switch (got.state) {
     case core::Stream::Io::blocked:
       pending_.assign(block.data(), base);

@@ -271,6 +271,12 @@ Flow H2Stream::flush() {
   return paused_ ? Flow::pause : Flow::go;
 }
 
+size_t H2Stream::room() const {
+  if (closed_ || reset_ || connection_.blocked()) return 0;
+  nghttp2_session* session = connection_.session();
+  return static_cast<size_t>(std::max(0, std::min(nghttp2_session_get_stream_remote_window_size(session, id_), nghttp2_session_get_remote_window_size(session))));
+}
+
 // What is there still goes out, so that the client sees how far it came; the end does not.
 void H2Stream::abort() {
   flush();

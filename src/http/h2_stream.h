@@ -83,6 +83,7 @@ class H2Stream final : public ClientStream {
   Flow flush() override;
   void abort() override;
   void resume_request() override;
+  size_t room() const override;
   bool can_splice() const override { return false; }
   core::Stream::Read splice(core::Stream&, size_t) override { return {core::Stream::Io::failed}; }
 

@@ -63,6 +63,8 @@ class ClientStream {
   virtual void abort() = 0;
   // The exchange can take request body (again).
   virtual void resume_request() = 0;
+  // How much response content is worth reading for it now: what is above would have to be kept.
+  virtual size_t room() const { return SIZE_MAX; }
   // Whether response bytes can go from the backend's socket to the client's without passing user space.
   virtual bool can_splice() const = 0;
   virtual core::Stream::Read splice(core::Stream& source, size_t max) = 0;
@@ -87,6 +89,8 @@ class BackendHandler {
   virtual void on_backend_head(ResponseHead& head) = 0;
   // False while the receiver of the response cannot take more.
   virtual bool wants_backend_body() const = 0;
+  // How much of it is worth reading at once.
+  virtual size_t backend_room() const { return SIZE_MAX; }
   virtual void on_backend_body(std::string_view data) = 0;
   // The pieces given so far will not stay valid any longer.
   virtual Flow on_backend_flush() = 0;
