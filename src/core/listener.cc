@@ -37,8 +37,8 @@ std::string kernel_hex(const Address& address) {
   return hex;
 }
 
-// Adds the inodes of listening sockets in one of the kernel's tables that overlap this address.
-void find_listeners(const char* table, const Address& address, std::set<std::string>& inodes) {
+// Adds the inodes of sockets in this state, in one of the kernel's tables, that overlap this address.
+void find_listeners(const char* table, std::string_view wanted, const Address& address, std::set<std::string>& inodes) {
   std::istringstream lines(process::read_small_file(table));
   const std::string mine = kernel_hex(address);
   std::string line;
@@ -49,7 +49,7 @@ void find_listeners(const char* table, const Address& address, std::set<std::str
     for (int i = 0; i < 5; ++i) words >> skipped;
     words >> inode;
     const size_t colon = local.find(':');
-    if (state != "0A" || colon == std::string::npos) continue;
+    if (state != wanted || colon == std::string::npos) continue;
     if (std::strtoul(local.c_str() + colon + 1, nullptr, 16) != address.port()) continue;
     const std::string theirs = local.substr(0, colon);
     const bool everywhere = theirs.find_first_not_of('0') == std::string::npos;
@@ -79,19 +79,33 @@ pid_t first_holder(const std::set<std::string>& inodes, const std::vector<pid_t>
   return holder;
 }
 
-pid_t stranger_at(const Address& address, const std::vector<pid_t>& friends) {
+// An address of a plan taken apart.
+struct Wanted {
+  std::string prefix;  // "tcp:", "udp:" or nothing
+  std::string rest;
+  bool udp() const { return prefix == "udp:"; }
+};
+
+Wanted take_apart(const std::string& text) {
+  const bool marked = text.starts_with("tcp:") || text.starts_with("udp:");
+  return marked ? Wanted{text.substr(0, 4), text.substr(4)} : Wanted{"", text};
+}
+
+pid_t stranger_at(const Address& address, bool udp, const std::vector<pid_t>& friends) {
   if (address.port() == 0) return 0;
   std::set<std::string> inodes;
-  find_listeners("/proc/net/tcp", address, inodes);
-  find_listeners("/proc/net/tcp6", address, inodes);
+  const std::string_view state = udp ? "07" : "0A";  // unconnected, listening
+  find_listeners(udp ? "/proc/net/udp" : "/proc/net/tcp", state, address, inodes);
+  find_listeners(udp ? "/proc/net/udp6" : "/proc/net/tcp6", state, address, inodes);
   return inodes.empty() ? 0 : first_holder(inodes, friends);
 }
 
 Error in_use(const Plan::Address& address, const Address& bound, pid_t holder) {
-  std::string text = fmt::format("cannot listen on {}: the address is in use  [port-in-use]", bound.text());
+  const Wanted wanted = take_apart(address.text);
+  std::string text = fmt::format("cannot listen on {}{}: the address is in use  [port-in-use]", wanted.prefix, bound.text());
   if (!address.place.empty()) text += fmt::format("\n   from {}", address.place);
   if (holder != 0) text += fmt::format("\n   held by {}, process {}", process::name_of(holder), holder);
-  text += fmt::format("\n   = stop that service, or choose another port; ss -ltnp 'sport = :{}' shows the holder", bound.port());
+  text += fmt::format("\n   = stop that service, or choose another port; ss {} 'sport = :{}' shows the holder", wanted.udp() ? "-lunp" : "-ltnp", bound.port());
   return Error{Code::refused, text, EADDRINUSE};
 }
 
@@ -115,20 +129,26 @@ Result<Listeners::Group> open_unix(const Plan::Address& address, const std::stri
   return group;
 }
 
+Result<int> open_one(const Address& address, const Wanted& wanted) {
+  if (wanted.udp()) return bind_datagrams(address);
+  return listen_on(address, {.defer_accept = wanted.prefix.empty()});
+}
+
 // Opens what is missing up to `slots` sockets. The port of the first one holds for all.
-Result<void> open_tcp(const Plan::Address& address, size_t slots, const std::vector<pid_t>& friends, Listeners::Group& group) {
-  std::optional<Address> end = group.fds.empty() ? Address::parse(address.text) : local_address(group.fds.front());
+Result<void> open_ip(const Plan::Address& address, size_t slots, const std::vector<pid_t>& friends, Listeners::Group& group) {
+  const Wanted wanted = take_apart(address.text);
+  std::optional<Address> end = group.fds.empty() ? Address::parse(wanted.rest) : local_address(group.fds.front());
   if (!end) return cannot_listen(address, address.text, EINVAL);
-  const pid_t holder = group.fds.empty() ? stranger_at(*end, friends) : 0;
+  const pid_t holder = group.fds.empty() ? stranger_at(*end, wanted.udp(), friends) : 0;
   if (holder != 0) return in_use(address, *end, holder);
   while (group.fds.size() < slots) {
-    Result<int> fd = listen_on(*end);
+    Result<int> fd = open_one(*end, wanted);
     if (!fd && fd.error().system == EADDRINUSE) return in_use(address, *end, 0);
     if (!fd) return cannot_listen(address, end->text(), fd.error().system);
     group.fds.push_back(*fd);
     if (group.fds.size() == 1) end = local_address(*fd);
   }
-  group.address = end->text();
+  group.address = wanted.prefix + end->text();
   return {};
 }
 
@@ -156,7 +176,7 @@ Result<void> Listeners::open(const Plan::Address& address, int slots, const std:
   if (known != groups_.end()) group = known->second;
   group.text = address.text;
   const size_t before = group.fds.size();
-  Result<void> opened = open_tcp(address, static_cast<size_t>(slots), friends, group);
+  Result<void> opened = open_ip(address, static_cast<size_t>(slots), friends, group);
   if (opened) {
     groups_[address.text] = std::move(group);
     return {};
@@ -171,7 +191,7 @@ void Listeners::adopt(const std::string& text, int fd) {
   group.shared = text.starts_with("unix:");
   group.fds.push_back(fd);
   if (!group.shared) {
-    group.address = local_address(fd).text();
+    group.address = take_apart(text).prefix + local_address(fd).text();
     return;
   }
   sockaddr_un bound{};

@@ -23,7 +23,7 @@ class Listeners {
  public:
   struct Group {
     std::string text;     // as configured; the identity
-    std::string address;  // what it is bound to: "127.0.0.1:41873", "[::]:80", "unix:/run/x.sock"
+    std::string address;  // what it is bound to: "127.0.0.1:41873", "tcp:[::]:80", "unix:/run/x.sock"
     std::string path;     // of a unix socket, to be removed at the end
     bool shared = false;  // one socket for all workers
     std::vector<int> fds;

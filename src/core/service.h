@@ -35,7 +35,9 @@ class Built {
 // What the master must do for a configuration; made from a site by the loader.
 struct Plan {
   struct Address {
-    std::string text;   // as written: "127.0.0.1:8080", "[::]:80", "unix:web.sock"; the identity of the listener over reloads
+    // As written: "127.0.0.1:8080", "[::]:80", "unix:web.sock"; the identity of the listener over reloads. With "tcp:" in
+    // front connections are shown before their first bytes, with "udp:" it is a datagram socket.
+    std::string text;
     std::string place;  // "goma.yml:5:16 (gateway.entryPoints.web.address)", for messages
   };
   std::vector<Address> addresses;

@@ -24,6 +24,7 @@ namespace goma::core {
 namespace {
 
 constexpr int keepalive_seconds = 30;
+constexpr int datagram_buffer = 4 * 1024 * 1024;  // the kernel takes less when it must
 constexpr std::array<uint8_t, 12> mapped_prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 // inet_pton wants a terminated text.
@@ -297,6 +298,33 @@ Result<int> listen_on(const Address& address, const ListenOptions& options) {
   if (no_v6) return listen_on(*Address::parse_ip("0.0.0.0", address.port()), options);
   if (!socket) return refused("cannot open a socket", errno);
   return bind_and_listen(std::move(socket), address, options);
+}
+
+Result<int> bind_datagrams(const Address& address) {
+  Descriptor socket(open_socket(address.family(), SOCK_DGRAM));
+  const bool no_v6 = !socket && errno == EAFNOSUPPORT && address.family() == Address::Family::ipv6 && address.is_any();
+  if (no_v6) return bind_datagrams(*Address::parse_ip("0.0.0.0", address.port()));
+  if (!socket) return refused("cannot open a socket", errno);
+  set_option(socket.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+  set_option(socket.get(), SOL_SOCKET, SO_RCVBUF, datagram_buffer);
+  if (address.family() == Address::Family::ipv6) set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, address.is_any() ? 0 : 1);
+  if (address.is_any()) {
+    set_option(socket.get(), IPPROTO_IP, IP_PKTINFO, 1);
+    if (address.family() == Address::Family::ipv6) set_option(socket.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  }
+  sockaddr_storage storage;
+  const socklen_t length = address.to_sockaddr(storage);
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0) return refused("cannot bind " + address.text(), errno);
+  return socket.release();
+}
+
+Result<int> connect_datagrams(const Address& address) {
+  Descriptor socket(open_socket(address.family(), SOCK_DGRAM));
+  if (!socket) return refused("cannot open a socket", errno);
+  sockaddr_storage storage;
+  const socklen_t length = address.to_sockaddr(storage);
+  if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0) return refused("cannot connect to " + address.text(), errno);
+  return socket.release();
 }
 
 Result<int> listen_unix(const std::string& path, mode_t mode, int type) {

@@ -118,6 +118,11 @@ struct ListenOptions {
 Result<int> listen_on(const Address& address, const ListenOptions& options = {});
 // The same on a Unix socket with this mode. A socket file that nobody listens on any more is replaced.
 Result<int> listen_unix(const std::string& path, mode_t mode = 0660, int type = SOCK_STREAM);
+// A nonblocking UDP socket bound to the address, one of several of one user there; the caller owns it. On a wildcard
+// address every datagram tells which address of the machine it was sent to (IP_PKTINFO, IPV6_PKTINFO). Error: as above.
+Result<int> bind_datagrams(const Address& address);
+// A nonblocking UDP socket that talks to one address; the caller owns it. Error: refused, with errno in system.
+Result<int> connect_datagrams(const Address& address);
 // A nonblocking connection, done or on its way; the caller owns it. TCP sends at once and probes after 30 s of
 // silence. Error: refused, with errno in system.
 Result<int> connect_nonblocking(const Address& address);

@@ -41,9 +41,29 @@ struct SecureEntryPointConf {
   const core::yaml::Node* node = nullptr;
 };
 
+// One port of passThrough and where it leads.
+struct ForwardConf {
+  std::string protocol = "tcp";            // tcp udp tcp/udp
+  int port = 0;
+  core::PlacedText address;                // an IP address; empty = all
+  core::PlacedText target;                 // host:port
+  std::vector<core::PlacedText> targets;   // more of them
+  core::Duration connect_timeout = core::Duration::from_seconds(10);
+  std::optional<core::Duration> idle_timeout;  // absent: none with TCP, 5 minutes with UDP
+  std::optional<int> max_connections;      // per worker; absent: 0 with TCP, 1024 with UDP
+  int proxy_protocol = 0;                  // version of the header a target is sent
+  core::Place place;
+  const core::yaml::Node* node = nullptr;
+};
+
+struct PassThroughConf {
+  std::vector<ForwardConf> forwards;
+};
+
 struct EntryPointsConf {
   EntryPointConf web;
   SecureEntryPointConf web_secure;
+  PassThroughConf pass_through;
 };
 
 // A certificate with its chain, and its key: each a path, PEM, or base64 of PEM.

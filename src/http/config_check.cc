@@ -11,6 +11,7 @@
 #include <map>
 
 #include "core/text.h"
+#include "http/pass_through_rule.h"
 
 namespace goma::http {
 
@@ -217,6 +218,7 @@ void check_config(const Config& config, Problems& problems) {
   checker.proxy();
   checker.resolvers();
   checker.addresses();
+  check_pass_through(config, problems);
   if (config.gateway.routes.empty() && !problems.has_errors()) {
     problems.warning("no-routes", Place{config.path, 0, 0, 0}, "there is no route, so every request is answered with 404");
   }

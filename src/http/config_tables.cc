@@ -59,10 +59,30 @@ constexpr Field web_secure_fields[] = {
 };
 constexpr Section web_secure_section = section_of<SecureEntryPointConf>("gateway.entryPoints.webSecure", "The listener for HTTPS.", web_secure_fields);
 
+constexpr std::string_view forward_words[] = {"tcp", "udp", "tcp/udp"};
+
+constexpr Field forward_fields[] = {
+    field<&ForwardConf::protocol>("protocol", "What is forwarded: tcp, udp, or both on the same port.", required, one_of_ignoring_case(forward_words), example("tcp")),
+    field<&ForwardConf::port>("port", "The port to listen on.", required, range(0, 65535), example("5432")),
+    field<&ForwardConf::target>("target", "Host and port to forward to.", example("10.0.0.5:5432")),
+    field<&ForwardConf::targets>("targets", "Several of them; connections take turns, and go on to the next one when connecting fails.", addition, example("[\"10.0.0.5:5432\", \"10.0.0.6:5432\"]")),
+    field<&ForwardConf::address>("address", "The IP address to listen on; empty means all of the machine.", addition, example("127.0.0.1")),
+    field<&ForwardConf::connect_timeout>("connectTimeout", "How long a target may take to accept a connection.", addition, example("10s")),
+    field<&ForwardConf::idle_timeout>("idleTimeout", "How long nothing may move before a connection or session ends; 0 means for ever. Default: 0 with TCP, 5m with UDP.", addition, example("1h")),
+    field<&ForwardConf::max_connections>("maxConnections", "Connections or sessions per worker; 0 means what the descriptor limit allows. Default: 0 with TCP, 1024 with UDP.", count, addition, example("1000")),
+    field<&ForwardConf::proxy_protocol>("proxyProtocol", "The version of the PROXY header that tells a TCP target the client's address; 0 means none.", range(0, 2), addition, example("2")),
+};
+constexpr Section forward_section = section_of<ForwardConf>("gateway.entryPoints.passThrough.forwards[]", "A TCP or UDP port that is forwarded as it is.", forward_fields);
+
+constexpr Field pass_through_fields[] = {
+    section<&PassThroughConf::forwards>("forwards", "The ports and where they lead.", forward_section),
+};
+constexpr Section pass_through_section = section_of<PassThroughConf>("gateway.entryPoints.passThrough", "TCP and UDP ports that are forwarded as they are.", pass_through_fields);
+
 constexpr Field entry_point_fields[] = {
     section<&EntryPointsConf::web>("web", "The listener for plain HTTP.", web_section),
     section<&EntryPointsConf::web_secure>("webSecure", "The listener for HTTPS.", web_secure_section),
-    reserved("passThrough", "TCP and UDP ports that are forwarded as they are."),
+    section<&EntryPointsConf::pass_through>("passThrough", "TCP and UDP ports that are forwarded as they are.", pass_through_section),
 };
 constexpr Section entry_points_section = section_of<EntryPointsConf>("gateway.entryPoints", "Where goma listens.", entry_point_fields);
 

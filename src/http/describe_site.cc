@@ -105,6 +105,9 @@ core::Plan plan_of(const Site& site) {
   core::Plan plan;
   add_address(plan, config.gateway.entry_points.web.address, "gateway.entryPoints.web.address");
   if (config.serves_https()) add_address(plan, config.gateway.entry_points.web_secure.address, "gateway.entryPoints.webSecure.address");
+  for (const auto& rule : site.pass_through()) {
+    plan.addresses.push_back({rule->address, fmt::format("{} (gateway.entryPoints.passThrough)", rule->place)});
+  }
   plan.log_level = log.level;
   plan.log_format = log.format;
   plan.log_file = log.file_path;

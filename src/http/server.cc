@@ -26,6 +26,7 @@
 #include "http/greeting.h"
 #include "http/h1_server.h"
 #include "http/h2_server.h"
+#include "http/pass_through.h"
 #include "http/prometheus.h"
 #include "http/upstream.h"
 #include "http/visitors.h"
@@ -132,6 +133,7 @@ struct Server::Worker {
   PeerPools peers;
   ServerMetrics metrics;
   AccessLog access_log;
+  std::unique_ptr<PassThrough> pass_through;
   RequestIds ids;
   std::optional<Visitors> visitors;
   std::optional<core::TlsTickets> tickets;
@@ -206,6 +208,7 @@ std::string Server::query(const core::Built& built, const std::string& what, boo
 void Server::start(core::Context& context) {
   worker_ = std::make_unique<Worker>(context);
   worker_->runtime.binder = this;
+  worker_->pass_through = std::make_unique<PassThrough>(worker_->context, worker_->buffers, *worker_->resolver, [this] { check_drained(); });
   worker_->burial.bind<&Server::bury>(this);
   worker_->turn_end.bind<&Server::end_turn>(this);
   worker_->next_turn.bind<&Server::take_turns>(*context.loop, this);
@@ -256,6 +259,7 @@ std::string Server::status() const {
 // is served first.
 void Server::listen(std::vector<core::Listening> listening) {
   Worker& w = *worker_;
+  w.pass_through->listen(PassThrough::take(listening), w.runtime.site->pass_through());
   std::vector<std::unique_ptr<Listener>> old = std::move(w.listeners);
   w.listeners.clear();
   for (core::Listening& socket : listening) {
@@ -530,6 +534,7 @@ void Server::drain(int64_t grace_ms, std::function<void()> done) {
       }
     }
     w.listeners.clear();
+    w.pass_through->drain();
     for (ClientConnection* c = w.connections.front(); c != nullptr; c = w.connections.next(*c)) c->drain(false);
     w.peers.close_idle();
   }
@@ -540,6 +545,7 @@ void Server::drain(int64_t grace_ms, std::function<void()> done) {
 // The time for finishing is over: who can be told is told, and a moment later everything ends.
 void Server::end_grace() {
   Worker& w = *worker_;
+  w.pass_through->stop();
   if (!std::exchange(w.said_goodbye, true)) {
     for (ClientConnection* c = w.connections.front(); c != nullptr;) {
       ClientConnection& each = *c;
@@ -559,7 +565,7 @@ void Server::end_grace() {
 
 void Server::check_drained() {
   Worker& w = *worker_;
-  if (!w.runtime.draining || w.count != 0 || !w.drained) return;
+  if (!w.runtime.draining || w.count != 0 || w.pass_through->sessions() != 0 || !w.drained) return;
   w.grace.stop();
   w.access_log.flush();
   std::function<void()> done = std::move(w.drained);

@@ -79,6 +79,7 @@ class SiteBuilder {
     EntryPoint& web = site_.entry_points_.emplace_back();
     web.address = gateway().entry_points.web.address.text;
     web.http2 = gateway().entry_points.web.h2c;
+    site_.pass_through_ = make_pass_through_rules(gateway().entry_points.pass_through);
     web.proxies = networks(gateway().entry_points.web.proxy_protocol.trusted);
     if (tools_.source == nullptr || !site_.config_->serves_https()) return;
     EntryPoint& secure = site_.entry_points_.emplace_back();

@@ -19,6 +19,7 @@
 #include "http/entry_point.h"
 #include "http/h1_parser.h"
 #include "http/module.h"
+#include "http/pass_through_rule.h"
 #include "http/peer_pool.h"
 #include "http/route.h"
 #include "http/router.h"
@@ -50,6 +51,7 @@ class Site final : public core::Built {
   // How clients arrive at an address of the plan.
   const EntryPoint& entry_point(std::string_view address) const;
   const std::vector<EntryPoint>& entry_points() const { return entry_points_; }
+  const PassThroughRules& pass_through() const { return pass_through_; }
   ConnectionLimits connection_limits() const;
   TransportLimits transport_limits() const;
   int retries() const { return config_->gateway.networking.retries; }
@@ -76,6 +78,7 @@ class Site final : public core::Built {
   TrustedProxies trusted_proxies_;
   Certificates certificates_;
   std::vector<EntryPoint> entry_points_;
+  PassThroughRules pass_through_;
   std::function<void(Site*)> dispose_;
   uint64_t users_ = 0;
 };
