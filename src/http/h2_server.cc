@@ -387,8 +387,8 @@ void H2Server::cut_for(std::string_view abuse) {
   cut_ = true;
   if (runtime_.metrics != nullptr) runtime_.metrics->abuse(abuse);
   core::log::info("an HTTP/2 connection was ended for its behaviour", {{"client", std::string(peer_ip_)}, {"kind", std::string(abuse)}});
+  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);  // before: it asks dropped streams for nothing
   drop_streams(Ending::client_abort);
-  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
   pump();
   write_out();
   if (blocked() || broken_) close();  // it does not even read this
@@ -416,11 +416,21 @@ void H2Server::drain(bool abruptly) {
   close();
 }
 
+void H2Server::say_goodbye() {
+  size_t tunnels = 0;
+  for (H2Stream* stream = streams_.front(); stream != nullptr; stream = streams_.next(*stream)) {
+    if (stream->say_goodbye()) ++tunnels;
+    else stream->cut(Ending::gateway_stop);
+  }
+  if (state_ != State::open || tunnels == 0) shed();
+  else say_goaway();
+}
+
 void H2Server::shed() {
   const Ending ending = runtime_.draining ? Ending::gateway_stop : Ending::overload;
   if (state_ == State::open) {
+    nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);  // before: it asks dropped streams for nothing
     drop_streams(ending);
-    nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
     pump();
     write_out();
   }

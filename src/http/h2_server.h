@@ -43,6 +43,8 @@ class H2Server final : public ClientConnection {
   uint64_t progress() const override { return stream_.received() + stream_.sent() - progress_mark_; }
   // RFC 9113 6.8: the client is told to go elsewhere, then what it sent until it knew is finished.
   void drain(bool abruptly) override;
+  // Tunnels hear it in their own words, everything else ends.
+  void say_goodbye() override;
   void shed() override;
 
   // ------------------------------------------------------------------ for its streams

@@ -11,6 +11,7 @@
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 #include "http/site.h"
+#include "http/websocket.h"
 
 namespace goma::http {
 
@@ -384,9 +385,15 @@ void H2Stream::time_out() {
     note_wait();
     return;
   }
-  give_up(Ending::client_timeout);
+  cut(Ending::client_timeout);
+}
+
+void H2Stream::cut(Ending ending) {
+  give_up(ending);
   reset(NGHTTP2_CANCEL);
   note_wait();
 }
+
+bool H2Stream::say_goodbye() { return tunnel_ && !closed_ && exchange_->close_tunnel(close_service_restart, Ending::gateway_stop); }
 
 }  // namespace goma::http
