@@ -11,6 +11,9 @@
 #include "http/route_metrics.h"
 #include "http/site.h"
 
+// Later than the nghttp2 that is asked for, but patched into older ones: there when the library has it.
+extern "C" __attribute__((weak)) void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option* option, uint64_t burst, uint64_t rate);
+
 namespace goma::http {
 
 namespace {
@@ -21,6 +24,9 @@ constexpr size_t linger_bytes = 1024 * 1024;
 constexpr int64_t drain_notice_ms = 1'000;    // longer than a round trip
 constexpr size_t write_bytes = 64 * 1024;     // sent without waiting for the end of the turn
 constexpr size_t kept_bytes = 16 * 1024;      // of out_ while streams are open
+// The engine is fed in slices: who makes us answer much with little is told, and counted, before the next one.
+constexpr size_t slice_bytes = 2 * 1024;
+constexpr size_t slice_answers = 32;
 constexpr size_t queue_frames = 256;          // the engine may have to say while the client does not read
 constexpr size_t block_bytes = 1024 * 1024;   // of a response head; the backend's parser has its own limit
 constexpr int32_t no_old_priorities = 9;      // SETTINGS_NO_RFC7540_PRIORITIES, not named by older versions
@@ -29,7 +35,6 @@ H2Guard::Limits guard_limits(const Runtime& runtime) {
   const auto head_bytes = static_cast<uint32_t>(runtime.site->head_limits().head_bytes);
   H2Guard::Limits limits;
   limits.block_bytes = std::max(limits.block_bytes, 2 * head_bytes);
-  limits.continuations = std::max(limits.continuations, limits.block_bytes / (8 * 1024));
   limits.streams = static_cast<uint32_t>(runtime.site->config().gateway.networking.http2.max_concurrent_streams);
   return limits;
 }
@@ -165,6 +170,9 @@ struct H2Server::Callbacks {
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_option_set_no_auto_window_update(options, 1);
     nghttp2_option_set_no_closed_streams(options, 1);
+    // The guard counts resets, and lets those have many who finish many.
+    constexpr uint64_t no_limit = 1 << 30;
+    if (nghttp2_option_set_stream_reset_rate_limit != nullptr) nghttp2_option_set_stream_reset_rate_limit(options, no_limit, no_limit);
     nghttp2_option_set_max_send_header_block_length(options, block_bytes);
     GOMA_CHECK(nghttp2_session_server_new2(&session, callbacks, server, options) == 0);
     nghttp2_option_del(options);
@@ -283,10 +291,22 @@ bool H2Server::read_once() {
 
 void H2Server::receive(const char* data, size_t n) {
   if (!guard_.feed(data, n, runtime_.loop.now_ms()).empty()) return;  // settle() cuts it
-  receiving_ = true;
-  const ssize_t used = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(data), n);
-  receiving_ = false;
-  if (used < 0) nghttp2_session_terminate_session(session_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+  while (n > 0 && guard_.abuse().empty()) {
+    const size_t slice = std::min(n, slice_bytes);
+    receiving_ = true;
+    const ssize_t used = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(data), slice);
+    receiving_ = false;
+    if (used < 0) {
+      nghttp2_session_terminate_session(session_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+      break;
+    }
+    data += slice;
+    n -= slice;
+    if (nghttp2_session_get_outbound_queue_size(session_) > slice_answers) {
+      run_work();
+      pump();
+    }
+  }
   run_work();
   if (nghttp2_session_want_write(session_) != 0) want_send();
 }
