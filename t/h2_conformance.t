@@ -434,7 +434,7 @@ RULES = [
     ("8.1", "HEAD has no body", [headers(1, request("HEAD", "/size?50"))], serves(1, text="")),
     ("8.1", "204 has no body", [headers(1, request("GET", "/none"))], serves(1, 204, text="")),
     # -- 8.1.1 content-length
-    *[("8.1.1", f"content-length {length}, {size} bytes of DATA", [post(1, ("content-length", length)), data(1, b"x" * size, end=True)], stream(1, P), 1)
+    *[("8.1.1", f"content-length {length}, {size} bytes of DATA", [post(1, ("content-length", length)) + data(1, b"x" * size, end=True)], stream(1, P), 1)
       for length, size in (("1", 2), ("3", 2), ("0", 1), ("2", 0))],
     ("8.1.1", "content-length 1 and END_STREAM on HEADERS", [post(1, ("content-length", "1"), end=True)], stream(1, P)),
     ("8.1.1", "more DATA frames than content-length", [post(1, ("content-length", "3")) + data(1, b"xx") + data(1, b"xx", end=True)], stream(1, P), 1),
