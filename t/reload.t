@@ -28,7 +28,8 @@ def configure(goma, number):
 goma = Goma([route("/", origin), route("/ws", socket_origin)], log={"level": "error"})
 first = goma.status()
 ws = goma.client()
-ws.request("GET", "/ws", {"Upgrade": "websocket", "Connection": "Upgrade"}, read=False)
+ws.request("GET", "/ws", {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+                                 "Sec-WebSocket-Version": "13"}, read=False)
 same(ws.response().status, 101, "a tunnel is open before the first reload")
 slow = goma.client()
 slow.request("GET", "/slow", read=False)

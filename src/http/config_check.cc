@@ -39,7 +39,6 @@ struct Checker {
   void references();
   void proxy();
   void resolvers();
-  void addresses();
 };
 
 void duplicate(const char* what, const PlacedText& second, const PlacedText& first, Problems& problems) {
@@ -201,13 +200,6 @@ void Checker::resolvers() {
   }
 }
 
-void Checker::addresses() {
-  const PlacedText& web = config.gateway.entry_points.web.address;
-  const PlacedText& secure = config.gateway.entry_points.web_secure.address;
-  if (!config.serves_https() || web.text != secure.text) return;
-  problems.error("same-address", secure.place, fmt::format("gateway.entryPoints.webSecure has the address of web, {}", web.text), "HTTP and HTTPS want an address each");
-}
-
 }  // namespace
 
 void check_config(const Config& config, Problems& problems) {
@@ -217,7 +209,6 @@ void check_config(const Config& config, Problems& problems) {
   checker.references();
   checker.proxy();
   checker.resolvers();
-  checker.addresses();
   check_pass_through(config, problems);
   if (config.gateway.routes.empty() && !problems.has_errors()) {
     problems.warning("no-routes", Place{config.path, 0, 0, 0}, "there is no route, so every request is answered with 404");
