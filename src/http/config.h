@@ -41,6 +41,13 @@ struct SecureEntryPointConf {
   const core::yaml::Node* node = nullptr;
 };
 
+// TLS connections for some server names, and where they go.
+struct SniConf {
+  std::vector<core::PlacedText> hosts;
+  std::vector<core::PlacedText> targets;
+  core::Place place;
+};
+
 // One port of passThrough and where it leads.
 struct ForwardConf {
   std::string protocol = "tcp";            // tcp udp tcp/udp
@@ -52,6 +59,7 @@ struct ForwardConf {
   std::optional<core::Duration> idle_timeout;  // absent: none with TCP, 5 minutes with UDP
   std::optional<int> max_connections;      // per worker; absent: 0 with TCP, 1024 with UDP
   int proxy_protocol = 0;                  // version of the header a target is sent
+  std::vector<SniConf> sni;
   core::Place place;
   const core::yaml::Node* node = nullptr;
 };

@@ -61,6 +61,12 @@ constexpr Section web_secure_section = section_of<SecureEntryPointConf>("gateway
 
 constexpr std::string_view forward_words[] = {"tcp", "udp", "tcp/udp"};
 
+constexpr Field sni_fields[] = {
+    field<&SniConf::hosts>("hosts", "Server names: names, or *.example.com for everything below; * for every name.", required, as(Kind::host), addition, example("[\"*.example.com\"]")),
+    field<&SniConf::targets>("targets", "Where their connections go; several take turns.", required, addition, example("[\"10.0.0.7:443\"]")),
+};
+constexpr Section sni_section = section_of<SniConf>("gateway.entryPoints.passThrough.forwards[].sni[]", "TLS connections for some server names.", sni_fields);
+
 constexpr Field forward_fields[] = {
     field<&ForwardConf::protocol>("protocol", "What is forwarded: tcp, udp, or both on the same port.", required, one_of_ignoring_case(forward_words), example("tcp")),
     field<&ForwardConf::port>("port", "The port to listen on.", required, range(0, 65535), example("5432")),
@@ -71,6 +77,7 @@ constexpr Field forward_fields[] = {
     field<&ForwardConf::idle_timeout>("idleTimeout", "How long nothing may move before a connection or session ends; 0 means for ever. Default: 0 with TCP, 5m with UDP.", addition, example("1h")),
     field<&ForwardConf::max_connections>("maxConnections", "Connections or sessions per worker; 0 means what the descriptor limit allows. Default: 0 with TCP, 1024 with UDP.", count, addition, example("1000")),
     field<&ForwardConf::proxy_protocol>("proxyProtocol", "The version of the PROXY header that tells a TCP target the client's address; 0 means none.", range(0, 2), addition, example("2")),
+    section<&ForwardConf::sni>("sni", "Targets by the server name of a TLS connection, which is not decrypted; all others go to target and targets, or are closed when there are none.", sni_section, addition),
 };
 constexpr Section forward_section = section_of<ForwardConf>("gateway.entryPoints.passThrough.forwards[]", "A TCP or UDP port that is forwarded as it is.", forward_fields);
 

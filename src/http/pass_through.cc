@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/client_hello.h"
 #include "core/log.h"
 #include "core/metric.h"
 #include "core/proxy_protocol.h"
+#include "core/udp_relay.h"
 
 namespace goma::http {
 
@@ -23,6 +25,7 @@ using Kind = core::Metrics::Kind;
 constexpr int accepts_per_turn = 16;
 constexpr int64_t hold_ms = 50;
 constexpr int64_t avoid_ms = 10'000;  // a target that failed is tried after the others for so long
+constexpr int64_t hello_ms = 5'000;
 constexpr size_t reserved_descriptors = 64;
 
 constexpr std::string_view connections_total = "goma_pass_through_connections_total";
@@ -51,7 +54,9 @@ size_t sessions_that_fit() {
 // ---------------------------------------------------------------- a port
 
 // What a port knows beyond its rule: series, numbers, and how its targets have done.
-struct PassThrough::Forward {
+struct PassThrough::Forward final : public core::UdpRelayOwner {
+  static constexpr size_t none = SIZE_MAX;
+
   // Whose turn it is in one list of targets, and until when each is avoided.
   struct Turns {
     size_t next = 0;
@@ -61,20 +66,37 @@ struct PassThrough::Forward {
   struct Current {
     std::shared_ptr<const PassThroughRule> rule;
     std::vector<Turns> turns;
+
+    // The next target of a list that is not among the tried ones (bits), those that failed lately last; none when all
+    // were tried. The search begins at `first`.
+    size_t choose(size_t list, size_t first, uint64_t tried, int64_t now_ms) const {
+      const size_t count = rule->lists[list].size();
+      size_t chosen = none;
+      for (size_t i = 0; i < count; ++i) {
+        const size_t at = (first + i) % count;
+        if (tried & uint64_t{1} << at) continue;
+        if (turns[list].avoid_until_ms[at] <= now_ms) return at;
+        if (chosen == none) chosen = at;
+      }
+      return chosen;
+    }
+    void avoid(size_t list, size_t target, int64_t now_ms) { turns[list].avoid_until_ms[target] = now_ms + avoid_ms; }
   };
 
-  Forward(core::Metrics& m, const PassThroughRule& rule)
-      : metrics(m), labels(core::metric_labels({{"forward", rule.name}, {"protocol", rule.protocol()}})) {
-    connections = m.counter(connections_total, labels);
-    level = m.gauge(active, labels);
-    received = m.counter(received_bytes, labels);
-    sent = m.counter(sent_bytes, labels);
+  Forward(PassThrough& o, const PassThroughRule& rule)
+      : owner(o), metrics(*o.context_.metrics), labels(core::metric_labels({{"forward", rule.name}, {"protocol", rule.protocol()}})) {
+    connections = metrics.counter(connections_total, labels);
+    level = metrics.gauge(active, labels);
+    received = metrics.counter(received_bytes, labels);
+    sent = metrics.counter(sent_bytes, labels);
+    if (rule.udp) udp = std::make_unique<core::UdpRelay>(o.relays_, *this);
   }
 
   void use(const std::shared_ptr<const PassThroughRule>& rule) {
     current = std::make_shared<Current>();
     current->rule = rule;
     for (const PassThroughRule::Targets& list : rule->lists) current->turns.push_back({0, std::vector<int64_t>(list.size())});
+    if (udp) udp->configure({rule->idle_ms, rule->max_connections, received, sent});
   }
 
   void failed(std::string_view reason) {
@@ -82,20 +104,56 @@ struct PassThrough::Forward {
   }
   void began() {
     ++count;
+    ++owner.sessions_;
     metrics.add(connections);
     metrics.add(level);
   }
   void ended() {
     --count;
+    --owner.sessions_;
     metrics.sub(level);
+    owner.context_.loop->defer(owner.burial_);
   }
 
+  const core::RelayTarget* on_session_begun(std::shared_ptr<const void>& keep) override;
+  void on_session_over(const Facts& facts) override;
+  void on_dropped() override { failed("dropped"); }
+
+  PassThrough& owner;
   core::Metrics& metrics;
   std::string labels;
   core::Metrics::Cell connections, level, received, sent;
   std::shared_ptr<Current> current;
+  std::unique_ptr<core::UdpRelay> udp;
   size_t count = 0;
 };
+
+// ---------------------------------------------------------------- UDP sessions
+
+const core::RelayTarget* PassThrough::Forward::on_session_begun(std::shared_ptr<const void>& keep) {
+  began();
+  keep = current;
+  const size_t target = current->choose(0, current->turns[0].next++, 0, owner.context_.loop->now_ms());
+  return target == none || owner.sessions_ > owner.most_sessions_ ? nullptr : &current->rule->lists[0][target];
+}
+
+void PassThrough::Forward::on_session_over(const Facts& facts) {
+  static constexpr std::string_view names[] = {"idle", "evicted", "refused", "unreachable", "stopped"};
+  const std::string_view how = names[static_cast<size_t>(facts.end)];
+  if (facts.end != End::idle && facts.end != End::stopped) failed(how);
+  if (facts.end == End::refused || facts.end == End::unreachable) {
+    const PassThroughRule::Targets& targets = current->rule->lists[0];
+    for (size_t i = 0; i < targets.size(); ++i) {
+      if (&targets[i] == facts.target) current->avoid(0, i, owner.context_.loop->now_ms());
+    }
+  }
+  core::log::info("Forwarded session", {{"protocol", "udp"}, {"forward", current->rule->name}, {"client", facts.client.text()},
+                  {"target", facts.target == nullptr ? std::string_view() : std::string_view(facts.target->text)}, {"bytes_in", facts.from_client},
+                  {"bytes_out", facts.from_target}, {"duration_ms", facts.took_ms}, {"end", how}});
+  ended();
+}
+
+// ---------------------------------------------------------------- TCP listeners
 
 struct PassThrough::Listener {
   Listener(PassThrough& o, Forward& f, int descriptor) : owner(o), forward(f), fd(descriptor) {}
@@ -121,11 +179,13 @@ class PassThrough::Session final : public core::TcpRelayOwner {
 
   void open(int fd) {
     forward_.began();
-    relay_.open(fd);
+    if (!rule().by_server_name()) return relay_.open(fd);
+    relay_.wait_for_client(fd, hello_ms);
+    on_client_bytes(relay_, false);
   }
   void stop() { relay_.end(core::TcpRelay::End::stopped); }
 
-  void on_client_bytes(core::TcpRelay&, bool) override {}
+  void on_client_bytes(core::TcpRelay& relay, bool overdue) override;
   const core::RelayTarget* next_target(core::TcpRelay&) override;
   void on_target_failed(core::TcpRelay&, std::string_view reason) override;
   std::string opening(core::TcpRelay& relay) override;
@@ -135,6 +195,7 @@ class PassThrough::Session final : public core::TcpRelayOwner {
 
  private:
   const PassThroughRule& rule() const { return *current_->rule; }
+  void refuse(std::string_view reason);
 
   PassThrough& owner_;
   Forward& forward_;
@@ -146,30 +207,46 @@ class PassThrough::Session final : public core::TcpRelayOwner {
   size_t first_ = 0;
   size_t target_ = 0;   // the one being tried or used
   uint64_t tried_ = 0;  // bits
+  std::string server_name_;
 };
 
-// In turn, those that failed lately last.
-const core::RelayTarget* PassThrough::Session::next_target(core::TcpRelay&) {
-  const PassThroughRule::Targets& targets = rule().lists[list_];
-  Forward::Turns& turns = current_->turns[list_];
-  if (tried_ == 0) first_ = turns.next++;
-  const int64_t now = owner_.context_.loop->now_ms();
-  const core::RelayTarget* chosen = nullptr;
-  for (size_t i = 0; i < targets.size(); ++i) {
-    const size_t at = (first_ + i) % targets.size();
-    if (tried_ & uint64_t{1} << at) continue;
-    const bool avoided = turns.avoid_until_ms[at] > now;
-    if (avoided && chosen != nullptr) continue;
-    chosen = &targets[at];
-    target_ = at;
-    if (!avoided) break;
+void PassThrough::Session::refuse(std::string_view reason) {
+  forward_.failed(reason);
+  relay_.end(core::TcpRelay::End::refused);
+}
+
+// Looks for the server name without taking anything out of the kernel's buffer.
+void PassThrough::Session::on_client_bytes(core::TcpRelay& relay, bool overdue) {
+  using State = core::ClientHello::State;
+  core::BufferPool::Lease block(owner_.relays_.buffers.blocks);
+  const ssize_t n = ::recv(relay.client_fd(), block.data(), core::ClientHello::max_bytes, MSG_PEEK);
+  const bool nothing = n < 0 && (errno == EAGAIN || errno == EINTR);
+  if (nothing && !overdue && !relay.client_closed()) return;
+  if (n <= 0) return refuse(nothing ? "hello-timeout" : "no-hello");
+  core::ClientHello hello = core::read_client_hello({block.data(), static_cast<size_t>(n)});
+  switch (hello.state) {
+    case State::more:
+      if (overdue || relay.client_closed()) refuse("hello-timeout");
+      return;
+    case State::bad: return refuse("bad-hello");
+    case State::not_tls: break;
+    case State::ok: server_name_ = std::move(hello.server_name); list_ = rule().list_for(server_name_); break;
   }
-  if (chosen != nullptr) tried_ |= uint64_t{1} << target_;
-  return chosen;
+  if (rule().lists[list_].empty()) return refuse("no-target");
+  relay.connect();
+}
+
+const core::RelayTarget* PassThrough::Session::next_target(core::TcpRelay&) {
+  if (tried_ == 0) first_ = current_->turns[list_].next++;
+  const size_t next = current_->choose(list_, first_, tried_, owner_.context_.loop->now_ms());
+  if (next == Forward::none) return nullptr;
+  target_ = next;
+  tried_ |= uint64_t{1} << next;
+  return &rule().lists[list_][next];
 }
 
 void PassThrough::Session::on_target_failed(core::TcpRelay&, std::string_view reason) {
-  current_->turns[list_].avoid_until_ms[target_] = owner_.context_.loop->now_ms() + avoid_ms;
+  current_->avoid(list_, target_, owner_.context_.loop->now_ms());
   forward_.failed(reason);
   core::log::debug("a pass-through target failed", {{"forward", rule().name}, {"target", rule().lists[list_][target_].text}, {"reason", std::string(reason)}});
 }
@@ -188,7 +265,7 @@ void PassThrough::Session::on_relay_over(core::TcpRelay& relay) {
   if (relay.how() == End::unreachable || relay.how() == End::idle) forward_.failed(how);
   const core::log::Level level = bad ? core::log::Level::warn : core::log::Level::info;
   if (core::log::enabled(level)) {
-    core::log::write(level, "Forwarded connection", {{"protocol", "tcp"}, {"forward", rule().name}, {"client", peer_.text()}, {"target", target},
+    core::log::write(level, "Forwarded connection", {{"protocol", "tcp"}, {"forward", rule().name}, {"client", peer_.text()}, {"target", target}, {"server_name", server_name_},
                      {"bytes_in", relay.from_client()}, {"bytes_out", relay.from_target()}, {"duration_ms", took_us / 1000}, {"end", how}});
   }
   forward_.ended();
@@ -229,16 +306,26 @@ std::vector<core::Listening> PassThrough::take(std::vector<core::Listening>& all
 
 PassThrough::Forward& PassThrough::forward_of(const std::shared_ptr<const PassThroughRule>& rule) {
   std::unique_ptr<Forward>& forward = forwards_[rule->address];
-  if (!forward) forward = std::make_unique<Forward>(*context_.metrics, *rule);
+  if (!forward) forward = std::make_unique<Forward>(*this, *rule);
   forward->use(rule);
   return *forward;
 }
 
 void PassThrough::listen(std::vector<core::Listening> sockets, const PassThroughRules& rules) {
   for (const std::shared_ptr<const PassThroughRule>& rule : rules) forward_of(rule);
+  std::unordered_map<Forward*, std::vector<int>> datagrams;
+  for (const core::Listening& socket : sockets) {
+    Forward& forward = *forwards_.at(socket.text);
+    if (forward.udp) datagrams[&forward].push_back(socket.fd);
+  }
+  for (const auto& [text, forward] : forwards_) {
+    if (forward->udp) forward->udp->serve(datagrams[forward.get()]);
+  }
   std::vector<std::unique_ptr<Listener>> old = std::move(listeners_);
   listeners_.clear();
   for (const core::Listening& socket : sockets) {
+    Forward& forward = *forwards_.at(socket.text);
+    if (forward.udp) continue;
     const auto same = std::find_if(old.begin(), old.end(), [&](const auto& l) { return l && l->fd == socket.fd; });
     if (same != old.end()) {
       listeners_.push_back(std::move(*same));
@@ -246,7 +333,7 @@ void PassThrough::listen(std::vector<core::Listening> sockets, const PassThrough
     }
     core::set_nodelay(socket.fd);  // accepted connections inherit both
     core::set_keepalive(socket.fd);
-    listeners_.push_back(std::make_unique<Listener>(*this, *forwards_.at(socket.text), socket.fd));
+    listeners_.push_back(std::make_unique<Listener>(*this, forward, socket.fd));
     if (!draining_) watch(*listeners_.back());
   }
   for (std::unique_ptr<Listener>& listener : old) {
@@ -295,7 +382,6 @@ void PassThrough::admit(int fd, const core::Address& peer, Forward& forward) {
     ::close(fd);
     return;
   }
-  ++sessions_;
   Session& session = *std::make_unique<Session>(*this, forward, peer).release();  // owned by the list
   lists_->sessions.push_back(session);
   session.open(fd);
@@ -306,8 +392,6 @@ void PassThrough::admit(int fd, const core::Address& peer, Forward& forward) {
 void PassThrough::session_over(Session& session) {
   session.hook.unlink();
   lists_->dead.push_back(session);
-  --sessions_;
-  context_.loop->defer(burial_);
 }
 
 void PassThrough::bury() {
@@ -324,10 +408,16 @@ void PassThrough::drain() {
     }
   }
   listeners_.clear();
+  for (const auto& [text, forward] : forwards_) {
+    if (forward->udp) forward->udp->drain();
+  }
 }
 
 void PassThrough::stop() {
   while (Session* session = lists_->sessions.front()) session->stop();
+  for (const auto& [text, forward] : forwards_) {
+    if (forward->udp) forward->udp->stop();
+  }
 }
 
 }  // namespace goma::http

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "core/text.h"
@@ -48,6 +49,11 @@ PassThroughRule::Targets make_targets(const PlacedText& one, const std::vector<P
   return made;
 }
 
+std::string host_key(std::string_view pattern) {
+  if (pattern.starts_with('*')) pattern.remove_prefix(1);
+  return core::to_lower(pattern);
+}
+
 std::shared_ptr<const PassThroughRule> make_rule(const ForwardConf& conf, bool udp) {
   auto rule = std::make_shared<PassThroughRule>();
   const Address address = address_of(conf).value_or(Address());
@@ -56,6 +62,10 @@ std::shared_ptr<const PassThroughRule> make_rule(const ForwardConf& conf, bool u
   rule->address = fmt::format("{}:{}", rule->protocol(), rule->name);
   rule->place = place_of(conf, "port").text();
   rule->lists.push_back(make_targets(conf.target, conf.targets));
+  for (const SniConf& entry : conf.sni) {
+    for (const PlacedText& host : entry.hosts) rule->hosts.emplace(host_key(host.text), rule->lists.size());
+    rule->lists.push_back(make_targets({}, entry.targets));
+  }
   rule->connect_ms = conf.connect_timeout.ms();
   rule->idle_ms = conf.idle_timeout ? conf.idle_timeout->ms() : udp ? udp_idle_ms : 0;
   rule->max_connections = conf.max_connections ? static_cast<size_t>(*conf.max_connections) : udp ? udp_sessions : 0;
@@ -89,6 +99,7 @@ struct ForwardChecker {
 
   void take(Taken fresh);
   void targets(const std::string& where, const PlacedText& one, const std::vector<PlacedText>& more);
+  void server_names(const std::string& where, const ForwardConf& conf);
   void forward(const std::string& where, const ForwardConf& conf);
 };
 
@@ -118,13 +129,30 @@ void ForwardChecker::targets(const std::string& where, const PlacedText& one, co
   if (more.size() > most_targets) problems.error("bad-target", more.back().place, fmt::format("{}.targets has more than {} entries", where, most_targets));
 }
 
+void ForwardChecker::server_names(const std::string& where, const ForwardConf& conf) {
+  std::map<std::string, Place> seen;
+  for (size_t i = 0; i < conf.sni.size(); ++i) {
+    const std::string entry = fmt::format("{}.sni[{}]", where, i);
+    targets(entry, {}, conf.sni[i].targets);
+    for (const PlacedText& host : conf.sni[i].hosts) {
+      if (host.text.find_first_of("{[:") != std::string::npos) {
+        problems.error("bad-host", host.place, fmt::format("{}.hosts wants names and *.name, got \"{}\"", entry, host.text), "for example *.example.com");
+      }
+      const auto [first, added] = seen.emplace(host_key(host.text), host.place);
+      if (!added) problems.error("duplicate-name", host.place, fmt::format("{}: the server name \"{}\" is there already", entry, host.text));
+    }
+  }
+}
+
 void ForwardChecker::forward(const std::string& where, const ForwardConf& conf) {
   targets(where, conf.target, conf.targets);
-  if (!conf.target.place.known() && conf.targets.empty()) {
+  server_names(where, conf);
+  if (!conf.target.place.known() && conf.targets.empty() && conf.sni.empty()) {
     problems.error("missing-target", conf.place, fmt::format("{} has neither a target nor targets", where), "for example target: 127.0.0.1:5432");
   }
-  if (conf.protocol == "udp" && conf.proxy_protocol != 0) {
-    problems.error("tcp-only", place_of(conf, "proxyProtocol"), fmt::format("{}: proxyProtocol works with TCP only", where), "remove it");
+  for (const char* key : {"proxyProtocol", "sni"}) {
+    const bool used = std::string_view(key) == "sni" ? !conf.sni.empty() : conf.proxy_protocol != 0;
+    if (conf.protocol == "udp" && used) problems.error("tcp-only", place_of(conf, key), fmt::format("{}: {} works with TCP only", where, key), "remove it");
   }
   const std::optional<Address> address = address_of(conf);
   if (!address) {
@@ -132,7 +160,6 @@ void ForwardChecker::forward(const std::string& where, const ForwardConf& conf) 
     return;
   }
   for (const bool udp : {false, true}) {
-    if (udp && speaks(conf, udp)) problems.error("not-implemented", place_of(conf, "protocol"), fmt::format("{}: this version of goma does not forward UDP yet", where));
     if (speaks(conf, udp)) take({*address, udp, place_of(conf, "port"), where});
   }
 }
@@ -182,7 +209,8 @@ void check_pass_through(const Config& config, Problems& problems) {
     if (const std::optional<Address> address = Address::parse(text.text)) checker.take({*address, false, text.place, who});
   };
   take_web(gateway.entry_points.web.address, "gateway.entryPoints.web");
-  if (config.serves_https()) take_web(gateway.entry_points.web_secure.address, "gateway.entryPoints.webSecure");
+  const bool same = gateway.entry_points.web_secure.address.text == gateway.entry_points.web.address.text;  // told elsewhere
+  if (config.serves_https() && !same) take_web(gateway.entry_points.web_secure.address, "gateway.entryPoints.webSecure");
   const std::vector<ForwardConf>& forwards = gateway.entry_points.pass_through.forwards;
   for (size_t i = 0; i < forwards.size(); ++i) checker.forward(fmt::format("{}.forwards[{}]", section, i), forwards[i]);
 }
