@@ -64,6 +64,7 @@ struct H2Server::Callbacks {
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, made.get());
     c.streams_.push_back(*made.release());  // the list owns it
     if (c.stream_count_++ == 0) c.rearm();
+    c.update_phase();
     return 0;
   }
 
