@@ -103,7 +103,7 @@ def forward(number, **more):
 forwards = [forward(i + 1, target=t.text) for i, t in enumerate(targets.values())]
 forwards[6]["proxyProtocol"], forwards[7]["proxyProtocol"] = 1, 2
 forwards += [forward(21, target=first.text, targets=[second.text]), forward(22, targets=[DOWN, first.text]), forward(23, target=DOWN),
-             forward(24, target=targets["echo"].text, idleTimeout="300ms"), forward(25, target=targets["echo"].text, maxConnections=2),
+             forward(24, target=targets["echo"].text, idleTimeout="600ms"), forward(25, target=targets["echo"].text, maxConnections=2),
              forward(26, target=f"localhost:{targets['echo'].port}"), forward(27, target="no-such-name.invalid:1")]
 origin = Origin()
 goma = Goma([route("/", origin)], workers=1, monitoring={"enableMetrics": True},
@@ -232,10 +232,10 @@ begun = time.monotonic()
 for _ in range(3):
     sock.sendall(b"x")
     exactly(sock, 1)
-    wait_for(lambda: False, 0.15)
+    wait_for(lambda: False, 0.25)
 same(sock.recv(1), b"", "idleTimeout ends a connection where nothing moves")
 expect(time.monotonic() - begun > 0.6, "and counts from the last byte", time.monotonic() - begun)
-expect("end=idle" in "".join(lines(24)), "logged as idle", lines(24))
+expect(wait_for(lambda: "end=idle" in "".join(lines(24))), "logged as idle", lines(24))
 held = [connect(25) for _ in range(2)]
 for sock in held:
     sock.sendall(b"x")
