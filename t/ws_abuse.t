@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Attack cases F67-F69 over HTTP/1.1: what looks like an upgrade opens no way around the rules, an answer nobody asked
+"""Attack cases F67-F69 over HTTP/1.1 and HTTP/2: what looks like an upgrade opens no way around the rules, an answer nobody asked
 for is none, and sockets in masses that idle, dribble, half-close or never read cost little and are all ended."""
 import threading
 
 from lib.goma import *
-from lib import websocket as ws
+from lib import h2, websocket as ws
 
 HIDDEN = b"GET /admin HTTP/1.1\r\nHost: a.test\r\n\r\n"
 MANY = 10000 if LONG else 100
@@ -47,7 +47,7 @@ def script(connection):
 origin = Origin(script=script)
 ROUTES = [route("/admin", origin, "admin", middlewares=["shut"]), route("/", origin)]
 SHUT = [middleware("shut", "respond", {"status": 403, "body": "shut"}, paths=["/admin"])]
-goma = Goma(ROUTES, SHUT, workers=1, log={"level": "error"}, timeouts={"tunnel": 1, "write": 1, "idle": 1}, monitoring={"enableMetrics": True})
+goma = Goma(ROUTES, SHUT, workers=1, entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}}, log={"level": "error"}, timeouts={"tunnel": 1, "write": 1, "idle": 1}, monitoring={"enableMetrics": True})
 worker = goma.worker_pids()[0]
 
 
@@ -178,6 +178,74 @@ attempt("idle", idle)
 attempt("dribble", dribble)
 attempt("half-close", half_close)
 attempt("never reads", never_reads)
+expect(goma.canary("/plain"), "a canary passes")
+
+# --- the same over HTTP/2 (RFC 8441) -------------------------------------------------------------------------------------
+
+def connect(peer, target, *more):
+    """Extended CONNECT on the next stream, with bytes behind it that were not waited for."""
+    number = peer.next_stream()
+    block = h2.fields((":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", target), (":authority", "a.test"),
+                      ("sec-websocket-version", "13"))
+    peer.send(h2.headers(number, block, end=False), *[h2.data(number, m) for m in more])
+    return peer.stream(number)
+
+
+def fake_stream(status):
+    origin.clear()
+    peer = h2.dial(goma.address)
+    one = connect(peer, f"/{status}", HIDDEN)
+    peer.wait(lambda: one.done)
+    told = 502 if status == 200 else status             # 200 would say that the tunnel is open
+    expect(one.status == told and "/admin" not in targets(), f"F67 h2: refused with {status}, and DATA behind it goes nowhere", (one, targets()))
+    same(peer.ask("GET", "/admin").status, 403, f"F67 h2: {status}: the connection goes on, the rules hold")
+    peer.close()
+
+
+def idle_streams():
+    peer = h2.dial(goma.address)
+    held = [connect(peer, "/echo") for _ in range(100)]
+    same(bool(peer.wait(lambda: all(s.status == 200 for s in held))), True, "F69 h2: a hundred tunnels on a connection")
+    expect(peer.wait(lambda: all(s.done for s in held)), "F69 h2: all are ended after timeouts.tunnel", [s for s in held if not s.done][:3])
+    same({s.body for s in held}, {ws.close(1001, masked=False)}, "F69 h2: with a close frame")
+    expect(wait_for(lambda: active() == 0) and not peer.goaway, "F69 h2: and counted out", active())
+    peer.close()
+
+
+def stream_ends():
+    taken.clear()
+    peer = h2.dial(goma.address)
+    last = ws.frame(b"last")
+    one = connect(peer, "/echo")
+    peer.wait(lambda: one.status)
+    peer.send(h2.data(one.number, last, end=True))
+    peer.wait(lambda: one.done)
+    expect(one.body == last and one.ended and wait_for(lambda: "end" in taken), "F69 h2: a half-close: answered, then the end", (one, taken))
+    taken.clear()
+    one = connect(peer, "/echo")
+    peer.wait(lambda: one.status)
+    peer.send(h2.reset(one.number))
+    expect(wait_for(lambda: "end" in taken) and peer.settle(), "F69 h2: a reset ends the backend's side, not the connection")
+    peer.close()
+
+
+def never_read_streams():
+    before = resident(worker)
+    peer = h2.dial(goma.address, settings={h2.INITIAL_WINDOW_SIZE: 0}, replenish=False)
+    held = [connect(peer, "/flood") for _ in range(20)]
+    peer.wait(lambda: all(s.status == 200 for s in held))
+    wait_for(lambda: not moving(), 2)
+    grown = resident(worker) - before
+    expect(grown < 20 * 256, f"F69 h2: twenty streams without a window: {grown} KiB", grown)
+    expect(wait_for(lambda: active() == 0, 10 * SLOW), "F69 h2: given up after the timeouts", active())
+    peer.close()
+
+
+for status in (200, 426):
+    attempt("F67 h2", fake_stream, status)
+attempt("idle streams", idle_streams)
+attempt("stream ends", stream_ends)
+attempt("streams never read", never_read_streams)
 expect(goma.canary("/plain"), "a canary passes")
 
 # --- F69: a cap per address, and the end at the drain deadline ---------------------------------------------------------
