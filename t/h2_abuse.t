@@ -26,8 +26,11 @@ def handler(request):
 origin = Origin(handler)
 quiet = Origin()
 goma = Goma([route("/canary", quiet), route("/", origin)], workers=1, log={"level": "error"}, monitoring={"enableMetrics": True},
-            entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}}, timeouts={"write": 2, "header": 2})
+            entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}, "webSecure": {"address": "127.0.0.2:0"}}, timeouts={"write": 2, "header": 2})
 worker = goma.worker_pids()[0]
+addresses = [parse_address(listener["address"]) for listener in goma.status()["listeners"]]
+goma.address = next(a for a in addresses if a[0] == "127.0.0.1")
+sealed = next(a for a in addresses if a[0] == "127.0.0.2")
 
 
 def spent():
@@ -147,6 +150,15 @@ def within(kind, what, limit, before, one, code):
     expect(peer.ended() and peer.error in code.split("|"), f"{what}: twice the limit ends with {code}", (peer.goaway, peer.closed, peer.streams.keys()))
     if kind:
         expect(wait_for(lambda: counted(kind) == was + 1, 2), f"{what}: and is counted as {kind}", counts())
+    peer.close()
+
+
+def over_tls(kind, what, limit, before, one, code):
+    """The same through TLS."""
+    peer = dial(sealed, tls=True)
+    was = counted(kind)
+    pour(peer, [before] + [one(i) for i in range(2 * limit)])
+    expect(peer.ended() and peer.error == code and wait_for(lambda: counted(kind) == was + 1, 2), f"TLS, {what}: cut and counted", (peer.goaway, counts()))
     peer.close()
 
 
@@ -279,6 +291,9 @@ for flood in FLOODS:
     attempt(flood[1], within, *flood)
 for flood in FLOODS:
     attempt(flood[1], flooded, *flood)
+for flood in FLOODS:
+    if flood[0]:
+        attempt(flood[1], over_tls, *flood)
 for what, act, rounds in HONEST:
     attempt(what, honest, what, act, rounds if LONG else rounds // 2)
 attempt("byte by byte", byte_by_byte)
