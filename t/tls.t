@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTPS: which certificate is shown, what is spoken, who is let in, and who may come back without a full handshake."""
 import base64
+import json
 import os
 import ssl
 import subprocess
@@ -119,6 +120,33 @@ same(plain.get("/").status, 400, "plain HTTP on the port of HTTPS is told so")
 plain.close()
 output = s_client("-tls1_2", "-servername", "www.site.test", text="R\n")
 expect("no renegotiation" in output.lower() or "handshake failure" in output.lower(), "renegotiation is refused", output[-500:])
+
+# --- the authority's word
+
+
+def ocsp_response(certificate, path):
+    serial = openssl("x509", "-in", certificate, "-noout", "-serial").strip().split("=")[1]
+    with open(ca.path("index.txt"), "w", encoding="utf-8") as file:
+        file.write(f"V\t491231235959Z\t\t{serial}\tunknown\t/CN=any\n")
+    openssl("ocsp", "-issuer", ca.certificate, "-cert", certificate, "-no_nonce", "-reqout", ca.path("ask.der"))
+    openssl("ocsp", "-index", ca.path("index.txt"), "-CA", ca.certificate, "-rsigner", ca.certificate, "-rkey", ca.path("ca.key"),
+            "-reqin", ca.path("ask.der"), "-respout", path, "-ndays", "2")
+
+
+ocsp_response(exact[0], ca.path("exact.ocsp"))
+stapled = tls()
+stapled["certificates"][0]["ocsp"] = ca.path("exact.ocsp")
+stapled["certificates"][1]["ocsp"] = ca.path("exact.ocsp")
+goma.configure([route("/", name="all", middlewares=["hello"])], HELLO, entryPoints=entry(), tls=stapled)
+code, said = goma.reload()
+same(code, 0, "a response of another certificate is only a warning")
+expect("exact.ocsp: is not about the certificate" in goma.output, "which says so")
+expect("OCSP Response Status: successful" in s_client("-status", "-servername", "www.site.test"), "the authority's word is shown with TLS 1.3")
+expect("OCSP Response Status: successful" in s_client("-status", "-tls1_2", "-servername", "www.site.test"), "and with TLS 1.2")
+expect("no response sent" in s_client("-status", "-servername", "api.site.test"), "a certificate without one is shown as it is")
+listed = json.loads(goma.ctl("certificates", "--json")[1])
+same([(c["names"], c["days"]) for c in listed if "*.site.test" in c["names"]], [(["*.site.test"], 29)], "gomactl certificates lists them")
+expect("Test ca" in goma.ctl("certificates")[1], "with their issuers")
 
 # --- coming back
 

@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 
 #include <cstring>
+#include <ctime>
 
 #include "core/check.h"
 #include "core/tls.h"
@@ -127,6 +128,11 @@ Result<std::unique_ptr<TlsContext>> TlsContext::server(const TlsPolicy& policy, 
   if (Result<void> applied = apply(context, policy); !applied) return applied.error();
   for (const TlsIdentity* identity : identities) {
     if (Result<void> added = add(context, *identity); !added) return added.error();
+    if (!identity->staple().der.empty()) made->stapled_.push_back(identity);
+  }
+  if (!made->stapled_.empty()) {
+    SSL_CTX_set_tlsext_status_cb(context, on_status);
+    SSL_CTX_set_tlsext_status_arg(context, made.get());
   }
   SSL_CTX_set_alpn_select_cb(context, http2 ? choose_protocol<with_http2> : choose_protocol<without_http2>, nullptr);
   if (tickets != nullptr) tickets->serve(context);
@@ -141,6 +147,19 @@ Result<std::unique_ptr<TlsContext>> TlsContext::server(const TlsPolicy& policy, 
         rule.names_, [](const X509_NAME* name) { return X509_NAME_dup(name); }, X509_NAME_free));
   }
   return made;
+}
+
+// The client asks for the authority's word about the certificate that was chosen. OpenSSL frees the copy.
+int TlsContext::on_status(SSL* ssl, void* self) {
+  for (const TlsIdentity* identity : static_cast<TlsContext*>(self)->stapled_) {
+    const OcspStaple& staple = identity->staple();
+    if (identity->certificate() != SSL_get_certificate(ssl) || staple.until <= std::time(nullptr)) continue;
+    void* copy = OPENSSL_memdup(staple.der.data(), staple.der.size());
+    if (copy == nullptr) break;
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(staple.der.size()));
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_NOACK;
 }
 
 }  // namespace goma::core

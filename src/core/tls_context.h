@@ -17,6 +17,7 @@
 #include "core/result.h"
 
 struct ssl_ctx_st;
+struct ssl_st;
 struct x509_store_st;
 struct stack_st_X509_NAME;
 
@@ -61,7 +62,7 @@ class TlsContext {
   TlsContext& operator=(const TlsContext&) = delete;
   ~TlsContext();
 
-  // A server's context with one identity for each kind of key. http2: HTTP/2 is offered by ALPN. A session under one
+  // A server's context with one identity for each kind of key; they outlive the handshakes. http2: HTTP/2 is offered by ALPN. A session under one
   // client rule is never resumed under another. tickets may be null; else it outlives the sessions. Error: invalid, naming what OpenSSL does not know or want.
   static Result<std::unique_ptr<TlsContext>> server(const TlsPolicy& policy, std::span<const TlsIdentity* const> identities,
                                                     const TlsClientRule& rule, bool http2, TlsTickets* tickets);
@@ -70,7 +71,10 @@ class TlsContext {
   ssl_ctx_st* get() const { return context_; }
 
  private:
+  static int on_status(ssl_st* ssl, void* self);
+
   ssl_ctx_st* context_;
+  std::vector<const TlsIdentity*> stapled_;  // identities with an authority's word
 };
 
 }  // namespace goma::core

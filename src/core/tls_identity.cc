@@ -81,6 +81,7 @@ TlsIdentity& TlsIdentity::operator=(TlsIdentity&& other) noexcept {
   std::swap(key_, other.key_);
   std::swap(names_, other.names_);
   std::swap(fingerprint_, other.fingerprint_);
+  std::swap(staple_, other.staple_);
   std::swap(not_before_, other.not_before_);
   std::swap(not_after_, other.not_after_);
   return *this;

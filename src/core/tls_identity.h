@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
+
+#include "core/ocsp.h"
 
 struct x509_st;
 struct evp_pkey_st;
@@ -42,6 +45,10 @@ class TlsIdentity {
   bool is_rsa() const;
   const std::string& fingerprint() const { return fingerprint_; }  // SHA-256, 32 bytes
 
+  // The authority's word that is shown with it; empty: none.
+  const OcspStaple& staple() const { return staple_; }
+  void set_staple(OcspStaple staple) { staple_ = std::move(staple); }
+
   x509_st* certificate() const { return chain_.front(); }
   const std::vector<x509_st*>& chain() const { return chain_; }  // the certificate first
   evp_pkey_st* key() const { return key_; }
@@ -54,6 +61,7 @@ class TlsIdentity {
   evp_pkey_st* key_ = nullptr;
   std::vector<std::string> names_;
   std::string fingerprint_;
+  OcspStaple staple_;
   int64_t not_before_ = 0;
   int64_t not_after_ = 0;
 };

@@ -91,7 +91,22 @@ class CertificatesBuilder {
     }
     const std::optional<std::string> chain = read(pair.cert, what);
     const std::optional<std::string> key = read(pair.key, what);
+    const size_t before = made_.entries_.size();
     if (chain && key) add_texts(*chain, *key, pair.cert, pair.key, level, what);
+    if (made_.entries_.size() > before && !pair.ocsp.text.empty()) add_staple(pair.ocsp, what);
+  }
+
+  // It is only a help to clients: without it the certificate is served all the same.
+  void add_staple(const PlacedText& file, std::string_view what) {
+    note_file(file.text);
+    core::TlsIdentity& identity = made_.entries_.back().identity;
+    const core::Result<std::string_view> der = source_.read(file.text);
+    core::Result<core::OcspStaple> staple = der ? core::read_ocsp(der.value(), identity.certificate(), std::time(nullptr)) : core::Result<core::OcspStaple>(core::Error{der.error().code, reason_of(der.error()), 0});
+    if (staple) {
+      identity.set_staple(std::move(staple).value());
+    } else {
+      problems_.warning("bad-ocsp", file.place, fmt::format("{}: {}: {}", what, file.text, staple.error().text), "it is not shown");
+    }
   }
 
   void add_texts(std::string_view chain, std::string_view key, const PlacedText& cert_at, const PlacedText& key_at, Level level, std::string_view what) {

@@ -78,6 +78,7 @@ struct EntryPointsConf {
 struct KeyPairConf {
   core::PlacedText cert;
   core::PlacedText key;
+  core::PlacedText ocsp;  // a file with a response in DER; empty = none is shown
   const core::yaml::Node* node = nullptr;
 };
 

@@ -22,6 +22,7 @@ namespace {
 constexpr Field key_pair_fields[] = {
     field<&KeyPairConf::cert>("cert", "The certificate, followed by its issuers: a file, PEM, or base64 of PEM.", example("/etc/goma/tls/site.crt")),
     field<&KeyPairConf::key>("key", "Its private key: a file, PEM, or base64 of PEM.", core::as(Kind::secret), example("/etc/goma/tls/site.key")),
+    field<&KeyPairConf::ocsp>("ocsp", "A file with the authority's OCSP response (DER), shown to clients that ask; a newer one is noticed.", addition, example("/etc/goma/tls/site.ocsp")),
 };
 constexpr Section certificates_section = section_of<KeyPairConf>("gateway.tls.certificates[]", "A certificate with its key.", key_pair_fields);
 constexpr Section old_keys_section = section_of<KeyPairConf>("gateway.tls.keys[]", "A certificate with its key.", key_pair_fields);

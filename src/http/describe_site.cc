@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <ctime>
+
 #include "http/upstream.h"
 
 namespace goma::http {
@@ -86,6 +88,29 @@ std::string describe_backends(const Site& site, bool json) {
   return json ? out + "]\n" : out;
 }
 
+std::string date_of(int64_t seconds) {
+  const std::time_t time = seconds;
+  tm parts{};
+  gmtime_r(&time, &parts);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+std::string describe_certificates(const Site& site, bool json) {
+  std::string out = json ? "[" : fmt::format("{:<40} {:<20} {:>5} {:<32} {}\n", "NAMES", "NOT AFTER", "DAYS", "ISSUER", "SOURCE");
+  const int64_t now = std::time(nullptr);
+  for (const Certificates::Entry& entry : site.certificates().entries()) {
+    const core::TlsIdentity& identity = entry.identity;
+    const auto same = [](const std::string& name) -> std::string_view { return name; };
+    const int64_t days = (identity.not_after() - now) / 86'400;
+    if (json && out.size() > 1) out += ',';
+    out += json ? fmt::format(R"({{"names":[{}],"not_after":{},"days":{},"issuer":{},"source":{}}})", listed(identity.names(), same, true), quoted(date_of(identity.not_after())),
+                              days, quoted(identity.issuer()), quoted(entry.source))
+                : fmt::format("{:<40} {:<20} {:>5} {:<32} {}\n", listed(identity.names(), same, false), date_of(identity.not_after()), days, identity.issuer(), entry.source);
+  }
+  return json ? out + "]\n" : out;
+}
+
 void add_address(core::Plan& plan, const core::PlacedText& address, std::string_view key) {
   const core::Place& place = address.place;
   plan.addresses.push_back({address.text, place.line > 0 ? fmt::format("{}:{}:{} ({})", place.file, place.line, place.column, key) : fmt::format("the default of {}", key)});
@@ -130,6 +155,7 @@ core::Plan plan_of(const Site& site) {
 std::string describe_site(const Site& site, const std::string& what, bool json) {
   if (what == "routes") return describe_routes(site, json);
   if (what == "backends") return describe_backends(site, json);
+  if (what == "certificates") return describe_certificates(site, json);
   if (what == "config") {
     const std::string text = effective_yaml(site.config());
     return json ? fmt::format("{{\"config\":{}}}\n", quoted(text)) : text;

@@ -15,7 +15,7 @@ namespace goma::http {
 
 core::Plan plan_of(const Site& site);
 
-// "routes", "backends" or "config"; empty for anything else.
+// "routes", "backends", "certificates" or "config"; empty for anything else.
 std::string describe_site(const Site& site, const std::string& what, bool json);
 
 // Name look-up as gateway.networking.dnsCache says.
