@@ -108,6 +108,7 @@ class Stream {
     std::unique_ptr<TlsSession> session;
     std::string in;         // received, not yet opened
     std::string held;       // the end of a handshake, waiting for company
+    bool filled = false;    // the last receive took all it could: the kernel may hold more
     bool unopened = false;  // in, or the session itself, holds bytes that a read can have without a receive
     bool ended = false;     // our close_notify is out
   };

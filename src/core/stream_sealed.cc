@@ -98,7 +98,6 @@ Stream::Read Stream::read_sealed(char* into, size_t room) {
   size_t have = s.in.copy(block.data(), s.in.size());
   s.in.clear();
   while (true) {
-    bool filled = false;
     if (receive_first) {
       const ssize_t n = receive(fd_, block.data() + have, block.size() - have);
       if (n <= 0) {
@@ -109,7 +108,7 @@ Stream::Read Stream::read_sealed(char* into, size_t room) {
       }
       received_ += static_cast<uint64_t>(n);
       have += static_cast<size_t>(n);
-      filled = have == block.size();
+      s.filled = have == block.size();
     }
     receive_first = true;
     size_t opened = 0;
@@ -119,7 +118,7 @@ Stream::Read Stream::read_sealed(char* into, size_t room) {
     if (opened != 0) {
       s.in.assign(in);
       s.unopened = opened == room;
-      return {Io::ok, opened, s.unopened || filled || peer_closed_ || s.session->peer_ended()};
+      return {Io::ok, opened, s.unopened || s.filled || peer_closed_ || s.session->peer_ended()};
     }
     if (step == TlsSession::Step::closed) return {Io::eof};
     if (step == TlsSession::Step::failed) {
