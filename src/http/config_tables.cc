@@ -235,7 +235,7 @@ constexpr Field security_fields[] = {
 };
 constexpr Section security_section = section_of<RouteSecurityConf>("gateway.routes[].security", "What the backend sees, and what it is protected from.", security_fields);
 
-constexpr std::string_view backend_protocol_words[] = {"auto", "http1"};
+constexpr std::string_view backend_protocol_words[] = {"auto", "http1", "h2c"};
 
 constexpr Field route_fields[] = {
     field<&RouteConf::name>("name", "A unique name; used in logs and metrics.", required, example("api")),
@@ -246,7 +246,7 @@ constexpr Field route_fields[] = {
     field<&RouteConf::target>("target", "The URL of the only backend; ignored when backends are given.", as(Kind::url), formerly("destination"), example("http://127.0.0.1:9000")),
     section<&RouteConf::backends>("backends", "Several backends that share the requests.", backend_section),
     field<&RouteConf::priority>("priority", "Lower wins over higher when several routes match; negative comes before the default.", range(-1'000'000, 1'000'000)),
-    field<&RouteConf::backend_protocol>("backendProtocol", "What backends are spoken to in: HTTP/2 over TLS where they agree to it, else HTTP/1.1 (auto); or always HTTP/1.1.", one_of(backend_protocol_words), addition),
+    field<&RouteConf::backend_protocol>("backendProtocol", "What backends are spoken to in: HTTP/2 over TLS where they agree to it, else HTTP/1.1 (auto); always HTTP/1.1 (http1); or HTTP/2 without TLS (h2c).", one_of(backend_protocol_words), addition),
     field<&RouteConf::enabled>("enabled", "A route that is not enabled does not exist.", formerly_inverted("disabled")),
     section<&RouteConf::security>("security", "What the backend sees, and what it is protected from.", security_section),
     field<&RouteConf::middlewares>("middlewares", "Names of middlewares, in the order they act."),

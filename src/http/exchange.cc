@@ -148,6 +148,7 @@ void Exchange::prepare() {
   Headers& headers = request_.headers;
   query_ = request_.query;
   has_query_ = request_.has_query;
+  request_.accepts_trailers = core::iequals(headers.get(HeaderId::te), "trailers");
   drop_hop_by_hop(headers, request_.upgrade);
   drop_claims(headers);
   const ClientAddress address = site_->trusted_proxies().resolve(client_info_.socket_ip, headers, arena_);

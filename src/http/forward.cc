@@ -79,7 +79,7 @@ void Forward::attempt(bool fresh) {
   }
   ++attempts_;
   x_.trace.backend = backend_->endpoint;
-  backend_->pool->acquire(*this, fresh);
+  backend_->pool_for(*x_.runtime().peers, x_.request().upgrade).acquire(*this, fresh);
 }
 
 void Forward::on_lease(BackendStream& stream) {
@@ -112,6 +112,7 @@ void Forward::build_request() {
   out.headers = headers;
   out.body = request.body;
   out.upgrade = request.upgrade;
+  out.accepts_trailers = request.accepts_trailers;
   stream_->send(out);
 }
 
@@ -219,7 +220,7 @@ void Forward::on_backend_failure(const Failure& failure) {
 
 bool Forward::may_retry(const Failure& failure) const {
   if (backend_ == nullptr || head_seen_ || failure.answered || body_taken_ || x_.over()) return false;
-  if (failure.reused && lost_connection(failure.kind)) return attempts_ <= 3;
+  if ((failure.reused || failure.unprocessed) && lost_connection(failure.kind)) return attempts_ <= 3;
   if (attempts_ > x_.site()->retries()) return false;
   if (failure.unprocessed && before_sending(failure.kind)) return true;
   return lost_connection(failure.kind) && is_idempotent(x_.request().method);

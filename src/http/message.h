@@ -59,6 +59,7 @@ struct RequestHead {
   bool has_query = false;
   bool keep_alive = false;
   bool expect_continue = false;  // RFC 9110 10.1.1; never with HTTP/1.0
+  bool accepts_trailers = false; // TE says so (RFC 9110 10.1.4)
   bool upgrade = false;          // asks to switch protocols (RFC 9110 7.8): Connection and Upgrade say so, no content
   uint32_t dropped = 0;          // fields left out because of an underscore in their name
 };

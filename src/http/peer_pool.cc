@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lending, queueing and burying connections. A connection is in exactly one list: idle, busy (being made or lent) or
-// dead; the dead are destroyed after the callback in which they died.
+// Lending, queueing and burying connections. A connection is in exactly one list: idle, open, busy (being made, lent or
+// without room) or dead; the dead are destroyed after the callback in which they died.
 #include "http/peer_pool.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "http/backend_tls.h"
 #include "http/dialer.h"
 #include "http/h1_client.h"
+#include "http/h2_client.h"
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 
@@ -20,6 +21,7 @@ using ConnectionList = core::List<BackendConnection, &BackendConnection::hook>;
 
 struct PeerPool::Lists {
   ConnectionList idle;  // H1Clients, most recently used first
+  ConnectionList open;  // H2Clients with room
   ConnectionList busy;
   ConnectionList dead;
   core::List<Waiter, &Waiter::hook> waiters;
@@ -48,12 +50,12 @@ struct PeerPool::Endpoint {
 };
 
 PeerPool::PeerPool(Runtime& runtime, Peer peer, Endpoint* endpoint)
-    : runtime_(runtime), peer_(std::move(peer)), endpoint_(endpoint), lists_(std::make_unique<Lists>()) {
+    : runtime_(runtime), peer_(std::move(peer)), endpoint_(endpoint), lists_(std::make_unique<Lists>()), multiplexed_(may_speak_http2()) {
   burial_.bind<&PeerPool::bury>(this);
 }
 
 PeerPool::~PeerPool() {
-  for (ConnectionList* list : {&lists_->idle, &lists_->busy, &lists_->dead}) {
+  for (ConnectionList* list : {&lists_->idle, &lists_->open, &lists_->busy, &lists_->dead}) {
     while (BackendConnection* connection = list->pop_front()) std::unique_ptr<BackendConnection> last(connection);
   }
 }
@@ -62,18 +64,29 @@ void PeerPool::acquire(Waiter& waiter, bool fresh) {
   waiter.pool = this;
   BackendConnection* connection = fresh && may_open() ? nullptr : lists_->idle.front();
   if (connection != nullptr) {
-    rouse(*connection);
+    count_idle(*connection, false);
+    connection->hook.unlink();
     lists_->busy.push_back(*connection);
     waiter.on_lease(static_cast<H1Client&>(*connection));
     return;
   }
-  if (!may_open() && waiting_ >= limits_.queue + connecting_) {
+  if (BackendConnection* shared = lists_->open.front()) {
+    lend_stream(static_cast<H2Client&>(*shared), waiter);
+    return;
+  }
+  if (!may_open() && waiting_ >= limits_.queue + connecting_ * streams_expected()) {
     waiter.on_lease_failed({.kind = Failure::Kind::queue_full, .detail = "too many requests wait for this backend"});
     return;
   }
   // Who waits for a connection that is being made gets the time for that on top.
   enqueue(waiter, may_open() ? limits_.queue_ms + limits_.connect_ms : limits_.queue_ms);
-  if (may_open()) open_one();
+  open_for_waiters();
+}
+
+size_t PeerPool::streams_expected() const { return multiplexed_ ? streams_per_connection_ : 1; }
+
+void PeerPool::open_for_waiters() {
+  while (waiting_ > (connecting_ + settling_) * streams_expected() && may_open()) open_one();
 }
 
 void PeerPool::enqueue(Waiter& waiter, int64_t patience_ms) {
@@ -104,11 +117,77 @@ PeerPool::Waiter* PeerPool::next_waiter() {
 void PeerPool::dialed(Dialer& dialer) {
   --connecting_;
   if (endpoint_ != nullptr) endpoint_->metrics.opened();
+  if (dialer.http2()) {
+    begin_http2(dialer);
+    return;
+  }
+  const bool shared = std::exchange(multiplexed_, false);
   auto made = std::make_unique<H1Client>(runtime_, *this, dialer.stream());
   H1Client& connection = *made.release();  // as above
   lists_->busy.push_back(connection);
   discard(dialer);
   released(connection);
+  if (shared) open_for_waiters();  // who waited to share it cannot
+}
+
+void PeerPool::begin_http2(Dialer& dialer) {
+  multiplexed_ = true;
+  auto made = std::make_unique<H2Client>(runtime_, *this, dialer.stream());
+  H2Client& connection = *made.release();  // as above
+  lists_->busy.push_back(connection);
+  discard(dialer);
+  connection.settling = true;
+  ++settling_;
+  connection.open();
+  if (connection.is_open()) freed(connection);
+}
+
+void PeerPool::settled(H2Client& connection) {
+  if (std::exchange(connection.settling, false)) --settling_;
+}
+
+void PeerPool::lend_stream(H2Client& connection, Waiter& waiter) {
+  count_idle(connection, false);
+  connection.stir();
+  H2ClientStream& stream = connection.begin();
+  if (!connection.has_room()) {
+    connection.hook.unlink();
+    lists_->busy.push_back(connection);
+  }
+  waiter.on_lease(stream);
+}
+
+void PeerPool::freed(H2Client& connection) {
+  while (connection.has_room()) {
+    Waiter* waiter = next_waiter();
+    if (waiter == nullptr) break;
+    lend_stream(connection, *waiter);
+  }
+  if (connection.greeted()) {
+    settled(connection);
+    streams_per_connection_ = std::max<size_t>(connection.limit(), 1);
+  }
+  if (!connection.has_room()) {
+    open_for_waiters();
+    return;
+  }
+  connection.hook.unlink();
+  lists_->open.push_front(connection);
+  if (connection.streams() != 0 || connection.resting) return;
+  if (!may_keep()) {
+    connection.close();
+    return;
+  }
+  count_idle(connection, true);
+  connection.rest(limits_.idle_ms);
+}
+
+void PeerPool::leaves(H2Client& connection) {
+  settled(connection);
+  count_idle(connection, false);
+  connection.hook.unlink();
+  lists_->busy.push_back(connection);
+  runtime_.loop.defer(burial_);  // others may wait for what it had
 }
 
 void PeerPool::dial_failed(Dialer& dialer, const Failure& failure) {
@@ -117,7 +196,12 @@ void PeerPool::dial_failed(Dialer& dialer, const Failure& failure) {
   discard(dialer);
   if (endpoint_ != nullptr) endpoint_->metrics.failed(failure.kind);
   if (failure.kind == Failure::Kind::tls) tell(failure);
-  if (Waiter* waiter = next_waiter()) waiter->on_lease_failed(failure);
+  if (multiplexed_ && connecting_ != 0) return;  // the others are still to come
+  for (size_t n = multiplexed_ ? waiting_ : 1; n != 0; --n) {
+    Waiter* waiter = next_waiter();
+    if (waiter == nullptr) return;
+    waiter->on_lease_failed(failure);
+  }
 }
 
 // Once a second at most: the access log has every request.
@@ -133,28 +217,25 @@ void PeerPool::released(H1Client& connection) {
     waiter->on_lease(connection);
     return;
   }
-  const bool keep = idle_count_ < limits_.max_idle && runtime_.peers->idle_total < limits_.max_idle_total && !runtime_.draining;
-  if (!keep) {
+  if (!may_keep()) {
     connection.close();
     return;
   }
   connection.hook.unlink();
   connection.rest(limits_.idle_ms);
   lists_->idle.push_front(connection);
-  rest(connection);
+  count_idle(connection, true);
 }
 
-void PeerPool::rest(BackendConnection& connection) {
-  connection.resting = true;
-  ++idle_count_;
-  ++runtime_.peers->idle_total;
+bool PeerPool::may_keep() const {
+  return idle_count_ < limits_.max_idle && runtime_.peers->idle_total < limits_.max_idle_total && !runtime_.draining;
 }
 
-void PeerPool::rouse(BackendConnection& connection) {
-  connection.hook.unlink();
-  if (!std::exchange(connection.resting, false)) return;
-  --idle_count_;
-  --runtime_.peers->idle_total;
+void PeerPool::count_idle(BackendConnection& connection, bool resting) {
+  if (connection.resting == resting) return;
+  connection.resting = resting;
+  idle_count_ += resting ? 1 : size_t{0} - 1;
+  runtime_.peers->idle_total += resting ? 1 : size_t{0} - 1;
 }
 
 void PeerPool::gone(BackendConnection& connection) {
@@ -163,7 +244,8 @@ void PeerPool::gone(BackendConnection& connection) {
 }
 
 void PeerPool::discard(BackendConnection& connection) {
-  rouse(connection);
+  count_idle(connection, false);
+  connection.hook.unlink();
   lists_->dead.push_back(connection);
   runtime_.loop.defer(burial_);
 }
@@ -173,11 +255,16 @@ bool PeerPool::may_open() const { return limits_.max_connections == 0 || total_ 
 void PeerPool::bury() {
   while (BackendConnection* connection = lists_->dead.pop_front()) std::unique_ptr<BackendConnection> last(connection);
   // The dead made room: those who wait may have it.
-  while (waiting_ > connecting_ && may_open()) open_one();
+  open_for_waiters();
 }
 
 void PeerPool::close_idle() {
   while (BackendConnection* connection = lists_->idle.front()) connection->close();
+  for (BackendConnection* connection = lists_->open.front(); connection != nullptr;) {
+    BackendConnection* next = lists_->open.next(*connection);
+    if (connection->resting) connection->close();
+    connection = next;
+  }
 }
 
 void PeerPool::withdraw(Waiter& waiter) {
@@ -194,7 +281,7 @@ void PeerPool::failed(int64_t now_ms) {
   ejected_until_ms_ = now_ms + limits_.eject_ms;
 }
 
-bool PeerPool::offers_http2() const { return false; }
+bool PeerPool::offers_http2() const { return peer_.tls && peer_.tls->http2 && peer_.protocol == BackendProtocol::automatic; }
 
 // ---------------------------------------------------------------- all of them
 

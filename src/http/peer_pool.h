@@ -4,6 +4,9 @@
 // most recently used first, new ones are made while the limit allows, and beyond it requests wait in a bounded
 // queue. Pools outlive sites: a reload changes their limits, never their connections.
 //
+// With HTTP/2 one connection serves many: a stream begins on one that has room, another connection is made only when
+// none has, and those who wait share the one that is being made.
+//
 // A connection that a backend closed while idle is noticed by its event and leaves the pool at once; no system call
 // asks whether a reused connection is alive.
 #pragma once
@@ -23,6 +26,7 @@ namespace goma::http {
 
 class Dialer;
 class H1Client;
+class H2Client;
 struct BackendTls;
 class PeerMetrics;
 struct Runtime;
@@ -64,7 +68,7 @@ enum class BackendProtocol : unsigned char {
 struct Peer {
   std::string host;
   uint16_t port = 80;
-  std::shared_ptr<const BackendTls> tls;  // null: plain
+  std::shared_ptr<const BackendTls> tls = nullptr;  // plain
   BackendProtocol protocol = BackendProtocol::automatic;
 
   std::string key() const;
@@ -102,6 +106,7 @@ class PeerPool {
   const BackendTls* tls() const { return peer_.tls.get(); }
   BackendProtocol protocol() const { return peer_.protocol; }
   bool offers_http2() const;
+  bool may_speak_http2() const { return offers_http2() || peer_.protocol == BackendProtocol::h2c; }
   core::TlsResumption& resumption() { return resumption_; }
   // Who keeps this keeps the pool. May be let go on any thread.
   std::shared_ptr<const void> hold() const { return holds_; }
@@ -113,6 +118,8 @@ class PeerPool {
   void dial_failed(Dialer& dialer, const Failure& failure);
   // For connections.
   void released(H1Client& connection);       // may serve again
+  void freed(H2Client& connection);          // may have room for more
+  void leaves(H2Client& connection);         // takes no further streams
   void gone(BackendConnection& connection);  // closed; destroyed after the current callback
 
   size_t connections() const { return total_; }
@@ -130,10 +137,15 @@ class PeerPool {
  private:
   friend class PeerPools;
   bool may_open() const;
+  size_t streams_expected() const;
   void open_one();
+  void open_for_waiters();
+  void lend_stream(H2Client& connection, Waiter& waiter);
+  void begin_http2(Dialer& dialer);
+  void settled(H2Client& connection);
   void tell(const Failure& failure);
-  void rest(BackendConnection& connection);
-  void rouse(BackendConnection& connection);
+  bool may_keep() const;
+  void count_idle(BackendConnection& connection, bool resting);
   void discard(BackendConnection& connection);
   void bury();
   Waiter* next_waiter();
@@ -150,8 +162,11 @@ class PeerPool {
   core::Deferred burial_;
   size_t total_ = 0;
   size_t connecting_ = 0;
+  size_t settling_ = 0;    // HTTP/2 connections whose settings are awaited
   size_t idle_count_ = 0;
   size_t waiting_ = 0;
+  bool multiplexed_;       // one connection serves many, as far as is known
+  size_t streams_per_connection_ = 100;  // how many, with the same reservation
   int failures_ = 0;
   int64_t ejected_until_ms_ = 0;
   int64_t told_ms_ = -1000;  // when the log was last told of a failed handshake

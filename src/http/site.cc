@@ -184,7 +184,7 @@ class SiteBuilder {
     }
     for (Backend& b : out) {
       if (b.endpoint.starts_with("https:")) b.peer.tls = tls;
-      b.peer.protocol = conf.backend_protocol == "http1" ? BackendProtocol::http1 : conf.backend_protocol == "h2c" ? BackendProtocol::h2c : BackendProtocol::automatic;
+      b.peer.protocol = conf.backend_protocol == "http1" ? BackendProtocol::http1 : conf.backend_protocol == "h2c" && b.peer.tls == nullptr ? BackendProtocol::h2c : BackendProtocol::automatic;
     }
     return out;
   }

@@ -78,6 +78,7 @@ struct BackendRequest {
   const Headers* headers = nullptr;
   Body body;
   bool upgrade = false;  // ask for the tunnel in headers' Upgrade
+  bool accepts_trailers = false;  // the client does (RFC 9110 10.1.4); said to backends by HTTP/2 only
 };
 
 // Whom a BackendStream reports to. After on_backend_failure or on_backend_end the stream is no longer used.

@@ -22,6 +22,15 @@ void Upstream::bind(PeerPools& pools) {
   }
 }
 
+PeerPool& Backend::pool_for(PeerPools& pools, bool upgrade) {
+  if (!upgrade || !pool->may_speak_http2()) return *pool;
+  if (http1_pool == nullptr) {
+    http1_pool = &pools.pool({.host = peer.host, .port = peer.port, .tls = peer.tls, .protocol = BackendProtocol::http1});
+    holds_http1_pool = http1_pool->hold();
+  }
+  return *http1_pool;
+}
+
 // One step of smooth weighted round robin over the backends that are admitted.
 template <class Admits>
 Backend* Upstream::take_turn(Admits admits) {

@@ -25,7 +25,11 @@ struct Backend {
   std::string base_query;
   int64_t weight = 0;
   PeerPool* pool = nullptr;  // bound with the first request
-  std::shared_ptr<const void> holds_pool;
+  PeerPool* http1_pool = nullptr;  // of requests to upgrade, where pool may speak HTTP/2; bound with the first one
+  std::shared_ptr<const void> holds_pool, holds_http1_pool;
+
+  // Requires: bound.
+  PeerPool& pool_for(PeerPools& pools, bool upgrade);
 };
 
 class Upstream {
