@@ -209,8 +209,7 @@ void check_pass_through(const Config& config, Problems& problems) {
     if (const std::optional<Address> address = Address::parse(text.text)) checker.take({*address, false, text.place, who});
   };
   take_web(gateway.entry_points.web.address, "gateway.entryPoints.web");
-  const bool same = gateway.entry_points.web_secure.address.text == gateway.entry_points.web.address.text;  // told elsewhere
-  if (config.serves_https() && !same) take_web(gateway.entry_points.web_secure.address, "gateway.entryPoints.webSecure");
+  if (config.serves_https()) take_web(gateway.entry_points.web_secure.address, "gateway.entryPoints.webSecure");
   const std::vector<ForwardConf>& forwards = gateway.entry_points.pass_through.forwards;
   for (size_t i = 0; i < forwards.size(); ++i) checker.forward(fmt::format("{}.forwards[{}]", section, i), forwards[i]);
 }
