@@ -195,6 +195,7 @@ same(outcome, "reset", "a reset of the target is a reset for the client")
 sock = connect("echo")
 sock.sendall(b"x")
 exactly(sock, 1)
+sock.sendall(b"last words")       # read together with the reset
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 sock.close()
 expect(wait_for(lambda: "end=client-lost" in "".join(lines(1))), "a reset of the client ends the target's side", lines(1))

@@ -15,6 +15,7 @@ namespace {
 constexpr size_t turn_bytes = 4 * 1024 * 1024;
 // Splices below this cost more than copies.
 constexpr size_t least_splice = 16 * 1024;
+constexpr int64_t check_ms = 200;
 
 int pending_error(int fd) {
   int error = 0;
@@ -35,6 +36,13 @@ std::string_view reason_of(int number) {
 
 TcpRelays::TcpRelays(Loop& l, DeadlineWheel& w, Buffers& b, Resolver& r, Metrics& m) : loop(l), wheel(w), buffers(b), resolver(r), metrics(m) {
   next_turn_.bind<&TcpRelays::take_turns>(loop, this);
+  next_check_.bind<&TcpRelays::check>(loop, this);
+}
+
+void TcpRelays::check() {
+  List<TcpRelay, &TcpRelay::check_hook> now;
+  now.take(unchecked_);
+  while (TcpRelay* relay = now.pop_front()) relay->proceed();
 }
 
 void TcpRelays::take_turns() {
@@ -77,6 +85,7 @@ void TcpRelay::end(End how) {
   deadline_.clear();
   lookup_.cancel();
   turn_hook.unlink();
+  check_hook.unlink();
   addresses_ = Resolver::Addresses();
   if (how == End::client_lost) target_.reset();
   if (how == End::target_lost) client_.reset();
@@ -135,7 +144,7 @@ void TcpRelay::target_failed(std::string_view reason) {
   if (state_ == State::connecting) try_target();
 }
 
-void TcpRelay::connect_done() {
+void TcpRelay::connect_done(unsigned ready) {
   const int error = pending_error(target_.fd());
   if (error == EINPROGRESS || error == EALREADY) return;
   if (error != 0) {
@@ -148,7 +157,7 @@ void TcpRelay::connect_done() {
   deadline_.in(options_.idle_ms);
   const std::string first = owner_.opening(*this);
   if (!first.empty() && target_.write(first) == Stream::Io::failed) return end(End::target_lost);
-  proceed();
+  if (pump(up_) && (ready & (ready_read | ready_close))) pump(down_);
 }
 
 // ---------------------------------------------------------------- events
@@ -169,7 +178,7 @@ void TcpRelay::on_client(unsigned ready) {
 
 void TcpRelay::on_target(unsigned ready) {
   target_.note(ready);
-  if (state_ == State::connecting) return connect_done();
+  if (state_ == State::connecting) return connect_done(ready);
   if (state_ == State::moving) serve(down_, up_, ready);
 }
 
@@ -208,6 +217,11 @@ void TcpRelay::want_turn() {
   if (!shared_.next_turn_.running()) shared_.next_turn_.start(0);
 }
 
+void TcpRelay::want_check() {
+  if (!check_hook.linked()) shared_.unchecked_.push_back(*this);
+  if (!shared_.next_check_.running()) shared_.next_check_.start(check_ms);
+}
+
 // ---------------------------------------------------------------- moving
 
 // Moves what there is, for one turn. False: the relay is over.
@@ -229,18 +243,19 @@ bool TcpRelay::pump(Way& way) {
   return false;
 }
 
-// One read and one write. True: there may be more. A short read is no proof that there is nothing: a reset that came
-// with the bytes has no event of its own.
+// One read and one write. True: there may be more.
 bool TcpRelay::move_some(Way& way) {
   const Stream::Read got = way.bulk ? splice_some(way) : copy_some(way);
   if (state_ == State::over) return false;
   switch (got.state) {
-    case Stream::Io::ok: way.bulk = got.n >= (way.bulk ? least_splice : BufferPool::block_size); return true;
+    case Stream::Io::ok: break;
     case Stream::Io::blocked: return false;
     case Stream::Io::eof: sender_ended(way); return false;
     case Stream::Io::failed: end(way.from_lost); return false;
   }
-  return false;
+  way.bulk = got.n >= (way.bulk ? least_splice : BufferPool::block_size);
+  if (!got.more) want_check();
+  return got.more;
 }
 
 // Without descriptors for a pipe it is copied.

@@ -92,7 +92,8 @@ class TcpRelay {
   uint64_t from_client() const { return client_.received(); }
   uint64_t from_target() const { return target_.received(); }
 
-  ListHook turn_hook;  // in TcpRelays
+  ListHook turn_hook;   // both in TcpRelays
+  ListHook check_hook;
 
  private:
   enum class State : unsigned char { waiting, connecting, moving, over };
@@ -115,7 +116,7 @@ class TcpRelay {
   void try_target();
   void try_address();
   void target_failed(std::string_view reason);
-  void connect_done();
+  void connect_done(unsigned ready);
   void serve(Way& from_it, Way& to_it, unsigned ready);
   bool pump(Way& way);
   bool move_some(Way& way);
@@ -123,6 +124,7 @@ class TcpRelay {
   Stream::Read splice_some(Way& way);
   void sender_ended(Way& way);
   void want_turn();
+  void want_check();
   void proceed();
   friend class TcpRelays;
 
@@ -142,7 +144,8 @@ class TcpRelay {
 };
 
 // What the relays of one loop share. A relay that has moved a lot in a row waits here for its next turn, so that
-// others are served in between.
+// others are served in between. One whose last read was short is looked at once more a moment later: a reset that came
+// with the bytes has no event of its own, and asking the kernel after every message costs more than it is worth.
 class TcpRelays {
  public:
   TcpRelays(Loop& l, DeadlineWheel& w, Buffers& b, Resolver& r, Metrics& m);
@@ -156,8 +159,11 @@ class TcpRelays {
  private:
   friend class TcpRelay;
   void take_turns();
+  void check();
   Timer next_turn_;
+  Timer next_check_;
   List<TcpRelay, &TcpRelay::turn_hook> hungry_;
+  List<TcpRelay, &TcpRelay::check_hook> unchecked_;
 };
 
 }  // namespace goma::core
