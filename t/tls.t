@@ -181,7 +181,7 @@ goma.configure(routes(mutual), HELLO, entryPoints=entry(), tls=tls())
 same(goma.reload()[0], 0, "client certificates are configured")
 
 
-def ask(name, host=None, **options):
+def ask(name, host=None, path="/", **options):
     """The status of a request, or the TLS error: in TLS 1.3 the server judges after the client is done."""
     answers = []
 
@@ -189,7 +189,7 @@ def ask(name, host=None, **options):
         client = TlsClient(address, name, client_context(**options))
         try:
             client.sock.settimeout(PATIENCE)
-            client.sock.sendall(encode("GET", "/", [("Host", host or name)]))
+            client.sock.sendall(encode("GET", path, [("Host", host or name)]))
             data = client.sock.recv(4096)            # raises what the server says
             answers.append(int(data.split(b" ")[1]) if data else "closed")
         finally:
@@ -221,6 +221,17 @@ for version in (V12, V13):
     client = TlsClient(address, "must.site.test", context, session)
     same((client.resumed, client.get("/").status), (False, 200), f"{say}: a session of one rule is not resumed under another")
     client.close()
+
+# --- a route that asks for certificates is not reached around them
+
+guarded = [route("/", hosts=["www.guard.test"], name="front", middlewares=["hello"], tls={"clientAuth": {}}),
+           route("/admin", hosts=["*.guard.test"], name="admin", middlewares=["hello"], tls={"clientAuth": {"clientCA": ca.certificate, "required": True}})]
+goma.configure(routes(guarded), HELLO, entryPoints=entry(), tls=tls())
+same(goma.reload()[0], 0, "a guarded route under a wildcard host is configured")
+same(ask("www.guard.test"), 200, "the host that asks for nothing is open")
+same(ask("www.guard.test", path="/admin"), 421, "but not to the guarded route of the wildcard")
+same(ask("api.guard.test", path="/admin", certificate=visitor), 200, "which a certificate opens")
+same(goma.get("/admin", {"Host": "api.guard.test"}).status, 421, "and plain HTTP does not")
 
 # --- the gateway's own rule, stricter versions, no certificate at all
 

@@ -95,6 +95,11 @@ TlsFacts Certificates::facts(const core::TlsSession& session) const {
   return facts;
 }
 
+const core::TlsClientRule* Certificates::route_rule(std::string_view route) const {
+  const auto found = route_rules_.find(route);
+  return found == route_rules_.end() ? nullptr : &rules_[found->second];
+}
+
 uint64_t Certificates::client_rule(std::string_view host) const {
   if (rules_.empty()) return 0;
   if (host_rules_.empty() && label_rules_.empty() && wildcard_rules_.empty()) return rules_.front().id();

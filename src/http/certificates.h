@@ -48,6 +48,8 @@ class Certificates final : public core::TlsChooser {
   // The rule for client certificates of a host (0: none): a request for a host must have come through a handshake
   // under its rule (RFC 9110 15.5.20, CVE-2025-23419).
   uint64_t client_rule(std::string_view host) const;
+  // The rule a route has of its own, or null.
+  const core::TlsClientRule* route_rule(std::string_view route) const;
 
   const std::deque<Entry>& entries() const { return entries_; }
   // Files and directories that were read; a change of one of them means other certificates.
@@ -70,6 +72,7 @@ class Certificates final : public core::TlsChooser {
   };
 
   size_t rule_of(std::string_view name) const;
+  Names route_rules_;  // route -> its own rule
   size_t group_of(std::string_view name) const;
 
   std::deque<Entry> entries_;

@@ -232,6 +232,7 @@ class CertificatesBuilder {
         continue;
       }
       const size_t rule = number_of(read_rule(route.tls.client_auth, what));
+      made_.route_rules_[route.name.text] = rule;
       for (const PlacedText& host : route.hosts) add_host_rule(host, rule, what);
     }
   }

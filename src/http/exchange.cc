@@ -139,8 +139,17 @@ void Exchange::begin() {
   route_ = match.route;
   if (!route_->bound && runtime_.binder != nullptr) runtime_.binder->bind(*route_);
   route_metrics_ = route_->metrics;
+  if (route_->client_rule != nullptr && !satisfies(*route_->client_rule)) {
+    refuse(421, "421 Misdirected Request", Ending::refused);
+    return;
+  }
   logged_ = route_->listed;
   run_chain(0);
+}
+
+// A route may be reached by a host whose handshake had another rule, or by plain HTTP.
+bool Exchange::satisfies(const core::TlsClientRule& rule) const {
+  return client_info_.tls != nullptr ? client_info_.tls->client_rule == rule.id() : !rule.required();
 }
 
 // What must be true before any rule looks: hop-by-hop fields gone, client address known, untrusted claims removed.

@@ -200,6 +200,7 @@ class Exchange {
   void wait_expired();
   void resume_after(Verdict verdict);
   void prepare();
+  bool satisfies(const core::TlsClientRule& rule) const;
   void reply_unrouted(const Router::Match& match);
   void prepare_answer();
   bool applies(const Step& step);

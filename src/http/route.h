@@ -18,6 +18,10 @@
 #include "http/module.h"
 #include "http/path_set.h"
 
+namespace goma::core {
+class TlsClientRule;  // core/tls_context.h
+}
+
 namespace goma::http {
 
 class Upstream;
@@ -57,6 +61,7 @@ struct Route {
   bool listed = true;                  // false: built-in endpoint (not logged as a route, no default middlewares)
   std::vector<Step> steps;             // wrapping middlewares first, then the chain in order
   size_t wraps = 0;                    // how many of steps wrap
+  const core::TlsClientRule* client_rule = nullptr;  // for client certificates, its own; null: that of its host
   std::unique_ptr<Upstream> upstream;  // null: endpoint
   std::unique_ptr<Endpoint> endpoint;
   mutable RouteMetrics* metrics = nullptr;  // of the worker; null until bound, and when switched off

@@ -132,6 +132,7 @@ class SiteBuilder {
     route.has_rewrite = !conf.rewrite.empty();
     route.forward_host = conf.security.forward_host_headers;
     route.metrics_enabled = !conf.disable_metrics;
+    route.client_rule = site_.certificates_.route_rule(route.name);
     const bool secure = conf.backends.empty() ? is_https(conf.target) : std::any_of(conf.backends.begin(), conf.backends.end(), [](const BackendConf& b) { return is_https(b.endpoint); });
     route.upstream = std::make_unique<Upstream>(backends(conf, secure ? backend_tls_.of_route(conf) : nullptr));
     add_steps(route, conf.middlewares);
