@@ -8,7 +8,8 @@ from lib.goma import *
 from lib import h2, websocket as ws
 
 HIDDEN = b"GET /admin HTTP/1.1\r\nHost: a.test\r\n\r\n"
-MANY = 10000 if LONG else 100
+MANY = 2000 if LONG else 100
+QUIET = 20 if LONG else 1                               # timeouts.tunnel: longer than it takes to open so many
 FIELDS = "".join(f"{n}: {v}\r\n" for n, v in ws.UPGRADE.items()).encode()
 taken = []
 
@@ -47,7 +48,8 @@ def script(connection):
 origin = Origin(script=script)
 ROUTES = [route("/admin", origin, "admin", middlewares=["shut"]), route("/", origin)]
 SHUT = [middleware("shut", "respond", {"status": 403, "body": "shut"}, paths=["/admin"])]
-goma = Goma(ROUTES, SHUT, workers=1, entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}}, log={"level": "error"}, timeouts={"tunnel": 1, "write": 1, "idle": 1}, monitoring={"enableMetrics": True})
+goma = Goma(ROUTES, SHUT, workers=1, entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}}, log={"level": "error"}, timeouts={"tunnel": QUIET, "write": 1, "idle": 1}, monitoring={"enableMetrics": True},
+            networking={"transport": {"maxConnsPerHost": 0}})
 worker = goma.worker_pids()[0]
 
 
@@ -114,6 +116,8 @@ def idle():
     still = ws.frame(b"still")
     held[0].send(still)
     same(held[0].exactly(len(still)), still, "F69 they are alive after it")
+    for client in held:
+        client.sock.settimeout(PATIENCE + QUIET)
     ended = [ended_with_close(client) for client in held]
     same(sum(ended), MANY, "F69 all are ended after timeouts.tunnel")
     expect(wait_for(lambda: active() == 0), "F69 and counted out", active())
@@ -162,7 +166,7 @@ def never_reads():
     grown = (resident(worker) - before) / len(held)
     expect(grown < 256, f"F69 who never reads: {grown:.0f} KiB each, the backend waits", grown)
     expect(goma.canary("/plain"), "F69 others are served meanwhile")
-    expect(wait_for(lambda: active() == 0, 10 * SLOW), "F69 and it is given up after the timeouts", active())
+    expect(wait_for(lambda: active() == 0, PATIENCE + QUIET), "F69 and it is given up after the timeouts", active())
     for client in held:
         client.close()
 
@@ -206,7 +210,7 @@ def idle_streams():
     peer = h2.dial(goma.address)
     held = [connect(peer, "/echo") for _ in range(100)]
     same(bool(peer.wait(lambda: all(s.status == 200 for s in held))), True, "F69 h2: a hundred tunnels on a connection")
-    expect(peer.wait(lambda: all(s.done for s in held)), "F69 h2: all are ended after timeouts.tunnel", [s for s in held if not s.done][:3])
+    expect(peer.wait(lambda: all(s.done for s in held), PATIENCE + QUIET), "F69 h2: all are ended after timeouts.tunnel", [s for s in held if not s.done][:3])
     same({s.body for s in held}, {ws.close(1001, masked=False)}, "F69 h2: with a close frame")
     expect(wait_for(lambda: active() == 0) and not peer.goaway, "F69 h2: and counted out", active())
     peer.close()
@@ -237,7 +241,7 @@ def never_read_streams():
     wait_for(lambda: not moving(), 2)
     grown = resident(worker) - before
     expect(grown < 20 * 256, f"F69 h2: twenty streams without a window: {grown} KiB", grown)
-    expect(wait_for(lambda: active() == 0, 10 * SLOW), "F69 h2: given up after the timeouts", active())
+    expect(wait_for(lambda: active() == 0, PATIENCE + QUIET), "F69 h2: given up after the timeouts", active())
     peer.close()
 
 
