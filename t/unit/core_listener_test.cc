@@ -75,6 +75,28 @@ void a_strangers_port_is_refused_with_its_holder() {
   CHECK(ours.open(taken, 1, "", {::getpid()}).ok());  // a friend may share
 }
 
+void one_port_may_be_tcp_and_udp() {
+  Listeners listeners;
+  CHECK(listeners.open({"udp:127.0.0.1:0", ""}, 2, "", {}).ok());
+  const Listeners::Group& group = listeners.groups().at("udp:127.0.0.1:0");
+  const uint16_t port = port_of(group.fds[0]);
+  CHECK_EQ(port_of(group.fds[1]), port);
+  CHECK_EQ(group.address, "udp:127.0.0.1:" + std::to_string(port));
+  int type = 0;
+  socklen_t size = sizeof type;
+  CHECK_EQ(::getsockopt(group.fds[0], SOL_SOCKET, SO_TYPE, &type, &size), 0);
+  CHECK_EQ(type, SOCK_DGRAM);
+  const std::string end = "127.0.0.1:" + std::to_string(port);
+  Listeners others;
+  CHECK(others.open({"tcp:" + end, ""}, 1, "", {}).ok());
+  const auto refused = others.open({"udp:" + end, "goma.yml:9:9"}, 1, "", {});
+  CHECK(!refused.ok());
+  CHECK(refused.error().text.find("-lunp") != std::string::npos);
+  Listeners fresh;
+  fresh.adopt("udp:127.0.0.1:0", ::dup(group.fds[0]));
+  CHECK_EQ(fresh.groups().begin()->second.address, group.address);
+}
+
 void unix_sockets_are_shared_and_removed() {
   char directory[] = "/tmp/goma-unit-XXXXXX";
   CHECK(::mkdtemp(directory) != nullptr);
@@ -106,4 +128,5 @@ void inherited_sockets_are_the_same_group() {
 }  // namespace
 
 GOMA_TESTS(port_zero_is_one_port, every_socket_has_one_worker, growing_keeps_the_port, a_strangers_port_is_refused_with_its_holder,
+           one_port_may_be_tcp_and_udp,
            unix_sockets_are_shared_and_removed, inherited_sockets_are_the_same_group)
