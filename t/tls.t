@@ -173,6 +173,16 @@ for version in (V12, V13):
     client.close()
 goma.baseline = {}
 
+context = client_context(version=V13)
+session, fresh = None, 0
+for _ in range(4):
+    client = TlsClient(address, "www.site.test", context, session)
+    client.get("/")
+    fresh += client.resumed and client.session.id != session.id
+    session = client.session
+    client.close()
+same(fresh, 3, "who comes back is given a new ticket each time")
+
 # --- who is let in
 
 mutual = [route("/", hosts=["must.site.test"], name="must", middlewares=["hello"], tls={"clientAuth": {"clientCA": ca.certificate, "required": True}}),

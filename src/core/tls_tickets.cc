@@ -126,7 +126,10 @@ void TlsTickets::publish(const Keys& keys, int64_t now) {
 int TlsTickets::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int sealing) {
   auto* tickets = static_cast<TlsTickets*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), place_in_context()));
   tickets->rotate_when_due(std::time(nullptr));
-  return sealing != 0 ? tickets->seal(name, iv, cipher, mac) : tickets->unseal(name, iv, cipher, mac);
+  if (sealing != 0) return tickets->seal(name, iv, cipher, mac);
+  const int opened = tickets->unseal(name, iv, cipher, mac);
+  // A ticket of TLS 1.3 is good for one connection (RFC 8446 C.4), so who came with one gets the next one.
+  return opened == 1 && SSL_version(ssl) == TLS1_3_VERSION ? 2 : opened;
 }
 
 bool TlsTickets::use(const Key& key, EVP_MAC_CTX* mac) {
