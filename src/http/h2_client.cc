@@ -15,6 +15,7 @@ namespace goma::http {
 
 namespace {
 
+constexpr std::string_view rules_broken = "the backend broke the rules of HTTP/2";
 constexpr uint32_t stream_window = 256 * 1024;
 constexpr int32_t connection_window = 4 * 1024 * 1024;
 constexpr uint32_t header_list_bytes = 64 * 1024;
@@ -205,7 +206,7 @@ void H2Client::receive(const char* data, size_t n) {
     nghttp2_session_terminate_session(session_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     pump();
     write_out();
-    lost(Failure::Kind::malformed, "the backend broke the rules of HTTP/2");
+    lost(Failure::Kind::malformed, rules_broken);
     return;
   }
   if (nghttp2_session_want_write(session_) != 0) want_send();
@@ -289,6 +290,8 @@ void H2Client::settle() {
   run_work();
   if (std::exchange(room_, false) && state_ == State::open) pool_.freed(*this);
   if (state_ == State::leaving && count_ == 0) close();
+  if (state_ == State::closed || nghttp2_session_want_read(session_) != 0 || nghttp2_session_want_write(session_) != 0) return;
+  lost(Failure::Kind::malformed, rules_broken);  // the engine has said so to the backend and is through with it
 }
 
 void H2Client::suspect() {

@@ -225,6 +225,7 @@ void H2ClientStream::take_head() {
   head.body = framing_of(head);
   deadline_.in(connection_.pool().limits().body_ms);
   handler_->on_backend_head(head);
+  flush_due_ = true;  // a body that is long in coming does not hold it back
 }
 
 void H2ClientStream::content(std::string_view data) {
