@@ -91,6 +91,12 @@ bool Stream::shutdown_write() {
   return ::shutdown(fd_, SHUT_WR) == 0 || errno == ENOTCONN;
 }
 
+bool Stream::is_broken() const {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return ::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0;
+}
+
 Stream::Read Stream::read(char* into, size_t room) {
   if (sealed_) return read_sealed(into, room);
   const ssize_t n = receive(fd_, into, room);

@@ -79,6 +79,9 @@ class Stream {
     if (ready & ready_close) peer_closed_ = true;
   }
   bool peer_closed() const { return peer_closed_; }
+  // Whether the connection was reset. A system call: for who does not read and was woken all the same, because libevent
+  // reports a reset as readiness, not as the peer's end.
+  bool is_broken() const;
   void close();
   // Closes with a reset instead of a regular end, so that the peer cannot take a cut message for a whole one.
   void reset();

@@ -114,6 +114,7 @@ bool H1Server::read_once() {
   if (!wants) {
     // Nobody wants bytes now; but a client that closed is a client that left (RFC 9112 9.6).
     if (stream_.peer_closed() && !close_after_ && input_.empty() && body_ != BodyState::arriving) client_left(Ending::client_abort);
+    else if (stream_.is_broken()) client_left(Ending::client_abort);
     return false;
   }
   core::BufferPool::Lease block(runtime_.buffers.blocks);
