@@ -259,10 +259,17 @@ def trusting(*protocols):
     return client_context(ca.certificate, alpn=list(protocols))
 
 
-BACKS = {"h1": (Origin(script=serve_h1), {})}
-FRONTS = {"h1": lambda: H1Front(plain), "h1 over TLS": lambda: H1Front(secure, trusting("http/1.1"))}
-routes = [route("/" + name.replace(" ", "-"), origin, rewrite="/", **more) for name, (origin, more) in BACKS.items()]
-goma.configure(routes, entryPoints={"web": {"address": "127.0.0.1:0"}, "webSecure": {"address": "127.0.0.2:0"}},
+def serve_h2(stream):
+    behave(OverH2(stream))
+
+
+BACKS = {"h1": (Origin(script=serve_h1), {}), "h2": (H2Origin(serve_h2, server_context("h2")), {"security": {"tls": {"insecureSkipVerify": True}}}),
+         "h2c": (H2Origin(serve_h2), {"backendProtocol": "h2c"})}
+FRONTS = {"h1": lambda: H1Front(plain), "h1 over TLS": lambda: H1Front(secure, trusting("http/1.1")),
+          "h2": lambda: H2Front(secure, trusting("h2")), "h2c": lambda: H2Front(plain)}
+SHORT = {"h1 over TLS", "h2c"}          # columns that leave out the large bodies
+routes = [route("/" + name.replace(" ", "-"), origin.url, rewrite="/", **more) for name, (origin, more) in BACKS.items()]
+goma.configure(routes, entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}, "webSecure": {"address": "127.0.0.2:0"}},
                tls={"default": {"cert": certificate[0], "key": certificate[1]}}, log={"level": "info"})
 goma.start()
 plain, secure = (parse_address(listener["address"]) for listener in goma.status()["listeners"])
@@ -275,11 +282,16 @@ def whole(name, got, body, status=200):
 
 
 def bodies(fresh, at, say):
+    """Every size but the large one."""
     front = fresh()
     for size in (0, 1, 65536):
         whole(say(f"{size} bytes up and down"), front.ask("POST", at("/echo"), PATTERN[:size]), PATTERN[:size])
         whole(say(f"{size} bytes down"), front.ask("GET", at(f"/down/{size}")), PATTERN[:size])
     whole(say("HEAD"), front.ask("HEAD", at("/down/65536")), b"")
+
+
+def large(fresh, at, say):
+    front = fresh()
     whole(say("16 MiB up"), front.ask("PUT", at("/up"), PATTERN), hashlib.sha256(PATTERN).hexdigest().encode())
     whole(say("16 MiB down, of unknown length"), front.ask("GET", at("/down/unknown")), PATTERN)
     whole(say("16 MiB up and down"), front.ask("POST", at("/echo"), PATTERN), PATTERN)
@@ -339,7 +351,8 @@ def column(front_name, back_name):
         fronts.append(FRONTS[front_name]())
         return fronts[-1]
 
-    for row in (bodies, trailers, informs, early, client_aborts, backend_aborts):
+    short = {front_name, back_name} & SHORT
+    for row in (bodies, *(() if short else (large,)), trailers, informs, early, client_aborts, backend_aborts):
         say = lambda text: f"{front_name} -> {back_name}: {text}"       # noqa: E731
         attempt(say(row.__name__), row, fresh, lambda target: prefix + target, say)
     whole(say("and all is well"), fresh().ask("GET", prefix + "/down/1"), PATTERN[:1])
