@@ -90,7 +90,7 @@ def behave(x):
         x.begin(200, None if argument == "unknown" else int(argument))
         if x.method != "HEAD":
             x.piece(PATTERN[:MANY if argument == "unknown" else int(argument)])
-            x.end()
+        x.end()
         return True
     if kind in ("early", "cut", "cut-open", "hang", "silent"):
         if kind == "early":
