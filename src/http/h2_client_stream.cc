@@ -215,7 +215,7 @@ void H2ClientStream::block_ended() {
 Body H2ClientStream::framing_of(const ResponseHead& head) const {
   if (request_.method_id == Method::head || head.status == 204 || head.status == 304) return {};
   if (has_length_) return {Framing::length, length_};
-  if (end_seen_ && held_.empty()) return {Framing::length, 0};
+  if (end_seen_ && held_.empty() && trailers_ == nullptr) return {Framing::length, 0};
   return {Framing::chunked, 0};
 }
 
