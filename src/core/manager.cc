@@ -97,11 +97,19 @@ void Manager::configure(const Plan& plan) {
   directories_->watch(directories);
 }
 
+void Manager::staple() {
+  std::vector<OcspQuestion> questions = service_.to_staple(*built_);
+  if (questions.empty() && stapler_ == nullptr) return;
+  if (stapler_ == nullptr) stapler_ = std::make_unique<Stapler>(*context_);
+  stapler_->configure(std::move(questions));
+}
+
 void Manager::commit(std::unique_ptr<Built> built, uint64_t, std::vector<Listening> listening) {
   for (const Listening& socket : listening) ::close(socket.fd);
   Built* old = built_.release();
   built_ = std::move(built);
   configure(uplink_.plan());
+  staple();
   if (old != nullptr) context_->helper->run([old] { std::unique_ptr<Built> freed(old); }, {});
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens once per host: watching the directories of the configuration, watching the size of the log, and
-// answering operators' questions about the current site. It lives the life of a worker without sockets; if it
+// What happens once per host: watching the directories of the configuration, watching the size of the log, fetching
+// OCSP responses, and answering operators' questions about the current site. It lives the life of a worker without sockets; if it
 // dies, traffic goes on.
 //
 // It decides nothing: it asks the master to reload or to rotate.
@@ -17,6 +17,7 @@
 #include "core/settings.h"
 #include "core/slab.h"
 #include "core/socket.h"
+#include "core/stapler.h"
 
 namespace goma::core {
 
@@ -62,6 +63,7 @@ class Manager final : public Service {
   }
   Plan plan(const Built& built) const override { return service_.plan(built); }
   std::string query(const Built& built, const std::string& what, bool json) const override { return service_.query(built, what, json); }
+  std::vector<OcspQuestion> to_staple(const Built& built) const override { return service_.to_staple(built); }
   void start(Context& context) override;
   void commit(std::unique_ptr<Built> built, uint64_t generation, std::vector<Listening> listening) override;
   void drain(int64_t grace_ms, std::function<void()> done) override;
@@ -70,6 +72,7 @@ class Manager final : public Service {
 
  private:
   void configure(const Plan& plan);
+  void staple();
   void on_second();
 
   const Service& service_;
@@ -78,6 +81,7 @@ class Manager final : public Service {
   Plan plan_;
   std::unique_ptr<Built> built_;
   std::unique_ptr<DirectoryWatch> directories_;
+  std::unique_ptr<Stapler> stapler_;  // once it is wanted
   Timer second_;
 };
 

@@ -16,6 +16,7 @@
 
 #include "core/deadline.h"
 #include "core/loop.h"
+#include "core/ocsp.h"
 #include "core/source.h"
 
 namespace goma::core {
@@ -86,6 +87,8 @@ class Service {
   // Answers an operator's question about a built configuration: what is "routes", "backends" or "config"; text for
   // people or JSON. An empty text means that the question is unknown. Pure.
   virtual std::string query(const Built& built, const std::string& what, bool json) const = 0;
+  // The certificates for which OCSP responses are to be fetched. Pure.
+  virtual std::vector<OcspQuestion> to_staple(const Built& built) const = 0;
 
   virtual void start(Context& context) = 0;
   // New exchanges use this site from now on. `listening` is the complete list of sockets to accept on; those

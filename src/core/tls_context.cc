@@ -8,10 +8,12 @@
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 
 #include "core/check.h"
+#include "core/staples.h"
 #include "core/tls.h"
 #include "core/tls_identity.h"
 #include "core/tls_tickets.h"
@@ -114,7 +116,7 @@ TlsClientRule::~TlsClientRule() {
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
 Result<std::unique_ptr<TlsContext>> TlsContext::server(const TlsPolicy& policy, std::span<const TlsIdentity* const> identities,
-                                                       const TlsClientRule& rule, bool http2, TlsTickets* tickets) {
+                                                       const TlsClientRule& rule, bool http2, TlsTickets* tickets, const Staples* staples) {
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
   GOMA_CHECK(context != nullptr);
   auto made = std::make_unique<TlsContext>(context);
@@ -128,9 +130,11 @@ Result<std::unique_ptr<TlsContext>> TlsContext::server(const TlsPolicy& policy, 
   if (Result<void> applied = apply(context, policy); !applied) return applied.error();
   for (const TlsIdentity* identity : identities) {
     if (Result<void> added = add(context, *identity); !added) return added.error();
-    if (!identity->staple().der.empty()) made->stapled_.push_back(identity);
   }
-  if (!made->stapled_.empty()) {
+  made->identities_.assign(identities.begin(), identities.end());
+  made->staples_ = staples;
+  const bool some_stapled = std::any_of(identities.begin(), identities.end(), [](const TlsIdentity* identity) { return !identity->staple().der.empty(); });
+  if (staples != nullptr || some_stapled) {
     SSL_CTX_set_tlsext_status_cb(context, on_status);
     SSL_CTX_set_tlsext_status_arg(context, made.get());
   }
@@ -151,15 +155,18 @@ Result<std::unique_ptr<TlsContext>> TlsContext::server(const TlsPolicy& policy, 
 
 // The client asks for the authority's word about the certificate that was chosen. OpenSSL frees the copy.
 int TlsContext::on_status(SSL* ssl, void* self) {
-  for (const TlsIdentity* identity : static_cast<TlsContext*>(self)->stapled_) {
-    const OcspStaple& staple = identity->staple();
-    if (identity->certificate() != SSL_get_certificate(ssl) || staple.until <= std::time(nullptr)) continue;
-    void* copy = OPENSSL_memdup(staple.der.data(), staple.der.size());
-    if (copy == nullptr) break;
-    SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(staple.der.size()));
-    return SSL_TLSEXT_ERR_OK;
-  }
-  return SSL_TLSEXT_ERR_NOACK;
+  const auto* context = static_cast<TlsContext*>(self);
+  const auto& all = context->identities_;
+  const auto shown = std::find_if(all.begin(), all.end(), [ssl](const TlsIdentity* identity) { return identity->certificate() == SSL_get_certificate(ssl); });
+  if (shown == all.end()) return SSL_TLSEXT_ERR_NOACK;
+  const int64_t now = std::time(nullptr);
+  const std::optional<OcspStaple> fetched = context->staples_ != nullptr ? context->staples_->find((*shown)->fingerprint(), now) : std::nullopt;
+  const OcspStaple& staple = fetched ? *fetched : (*shown)->staple();
+  if (staple.der.empty() || staple.until <= now) return SSL_TLSEXT_ERR_NOACK;
+  void* copy = OPENSSL_memdup(staple.der.data(), staple.der.size());
+  if (copy == nullptr) return SSL_TLSEXT_ERR_NOACK;
+  SSL_set_tlsext_status_ocsp_resp(ssl, copy, static_cast<long>(staple.der.size()));
+  return SSL_TLSEXT_ERR_OK;
 }
 
 }  // namespace goma::core

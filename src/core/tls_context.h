@@ -23,6 +23,7 @@ struct stack_st_X509_NAME;
 
 namespace goma::core {
 
+class Staples;
 class TlsIdentity;
 class TlsTickets;
 
@@ -62,10 +63,11 @@ class TlsContext {
   TlsContext& operator=(const TlsContext&) = delete;
   ~TlsContext();
 
-  // A server's context with one identity for each kind of key; they outlive the handshakes. http2: HTTP/2 is offered by ALPN. A session under one
-  // client rule is never resumed under another. tickets may be null; else it outlives the sessions. Error: invalid, naming what OpenSSL does not know or want.
+  // A server's context with one identity for each kind of key; they outlive the handshakes. http2: HTTP/2 is offered by
+  // ALPN. A session under one client rule is never resumed under another. tickets and staples may be null; else they outlive the sessions. staples
+  // has responses that go before an identity's own. Error: invalid, naming what OpenSSL does not know or want.
   static Result<std::unique_ptr<TlsContext>> server(const TlsPolicy& policy, std::span<const TlsIdentity* const> identities,
-                                                    const TlsClientRule& rule, bool http2, TlsTickets* tickets);
+                                                    const TlsClientRule& rule, bool http2, TlsTickets* tickets, const Staples* staples = nullptr);
 
   // Sessions keep a reference of their own.
   ssl_ctx_st* get() const { return context_; }
@@ -74,7 +76,8 @@ class TlsContext {
   static int on_status(ssl_st* ssl, void* self);
 
   ssl_ctx_st* context_;
-  std::vector<const TlsIdentity*> stapled_;  // identities with an authority's word
+  std::vector<const TlsIdentity*> identities_;
+  const Staples* staples_ = nullptr;
 };
 
 }  // namespace goma::core

@@ -18,8 +18,10 @@
 #include <utility>
 #include <vector>
 
+#include "core/ocsp.h"
 #include "core/problem.h"
 #include "core/source.h"
+#include "core/staples.h"
 #include "core/tls.h"
 #include "core/tls_context.h"
 #include "core/tls_identity.h"
@@ -39,8 +41,8 @@ class Certificates final : public core::TlsChooser {
   };
 
   Certificates() = default;
-  // Reads every certificate the configuration names and makes the contexts. tickets may be null.
-  void build(const Config& config, core::Source& source, core::TlsTickets* tickets, core::Problems& problems);
+  // Reads every certificate the configuration names and makes the contexts. tickets and staples may be null.
+  void build(const Config& config, core::Source& source, core::TlsTickets* tickets, const core::Staples* staples, core::Problems& problems);
 
   ssl_ctx_st* choose(std::string_view server_name) const override;
   // What a completed handshake says; the rule is that of the context that was chosen.
@@ -50,6 +52,9 @@ class Certificates final : public core::TlsChooser {
   uint64_t client_rule(std::string_view host) const;
   // The rule a route has of its own, or null.
   const core::TlsClientRule* route_rule(std::string_view route) const;
+
+  // What responders are to be asked, when the configuration wants that.
+  const std::vector<core::OcspQuestion>& to_staple() const { return to_staple_; }
 
   const std::deque<Entry>& entries() const { return entries_; }
   // Files and directories that were read; a change of one of them means other certificates.
@@ -86,6 +91,7 @@ class Certificates final : public core::TlsChooser {
   Names wildcard_rules_;  // what follows any labels -> rule
   std::unordered_map<const ssl_ctx_st*, uint64_t> rule_ids_;
   std::vector<std::string> files_;
+  std::vector<core::OcspQuestion> to_staple_;
 };
 
 }  // namespace goma::http

@@ -48,8 +48,8 @@ std::string reason_of(const core::Error& error) {
 
 class CertificatesBuilder {
  public:
-  CertificatesBuilder(Certificates& made, const Config& config, core::Source& source, core::TlsTickets* tickets, core::Problems& problems)
-      : made_(made), config_(config), tls_(config.gateway.tls), source_(source), tickets_(tickets), problems_(problems) {}
+  CertificatesBuilder(Certificates& made, const Config& config, core::Source& source, core::TlsTickets* tickets, const core::Staples* staples, core::Problems& problems)
+      : made_(made), config_(config), tls_(config.gateway.tls), source_(source), tickets_(tickets), staples_(config.gateway.tls.ocsp_stapling ? staples : nullptr), problems_(problems) {}
 
   void build() {
     read_rules();
@@ -63,6 +63,7 @@ class CertificatesBuilder {
     if (problems_.has_errors()) return;
     sort_names();
     make_contexts();
+    if (tls_.ocsp_stapling) collect_questions();
   }
 
  private:
@@ -326,7 +327,7 @@ class CertificatesBuilder {
     std::vector<const core::TlsIdentity*> identities;
     for (const size_t i : made_.groups_[group].entries) identities.push_back(&made_.entries_[i].identity);
     const core::TlsPolicy policy{tls_.min_version, tls_.ciphers.text, tls_.curves.text};
-    auto context = core::TlsContext::server(policy, identities, made_.rules_[rule], config_.gateway.entry_points.web_secure.http2, tickets_);
+    auto context = core::TlsContext::server(policy, identities, made_.rules_[rule], config_.gateway.entry_points.web_secure.http2, tickets_, staples_);
     if (!context) {
       refuse_context(context.error().text, group);
       return;
@@ -345,17 +346,30 @@ class CertificatesBuilder {
     problems_.error("bad-certificate", Place{}, fmt::format("{}: {}", made_.entries_[made_.groups_[group].entries.front()].source, text));
   }
 
+  // Many authorities name no responder any more: only when nobody can be asked, the key does nothing.
+  void collect_questions() {
+    for (const Certificates::Entry& entry : made_.entries_) {
+      std::optional<core::OcspQuestion> question = core::ocsp_question(entry.identity.chain());
+      if (!question) continue;
+      question->name = entry.identity.names().empty() ? entry.source : entry.identity.names().front();
+      made_.to_staple_.push_back(std::move(*question));
+    }
+    if (!made_.to_staple_.empty()) return;
+    problems_.warning("nothing-to-staple", tls_.node->place(), "gateway.tls.ocspStapling: no certificate has its issuer behind it and names an http:// responder", "openssl x509 -in CERT -noout -ocsp_uri shows the responder");
+  }
+
   Certificates& made_;
   const Config& config_;
   const TlsConf& tls_;
   core::Source& source_;
   core::TlsTickets* tickets_;
+  const core::Staples* staples_;
   core::Problems& problems_;
   std::map<std::vector<size_t>, size_t> group_numbers_;
 };
 
-void Certificates::build(const Config& config, core::Source& source, core::TlsTickets* tickets, core::Problems& problems) {
-  CertificatesBuilder(*this, config, source, tickets, problems).build();
+void Certificates::build(const Config& config, core::Source& source, core::TlsTickets* tickets, const core::Staples* staples, core::Problems& problems) {
+  CertificatesBuilder(*this, config, source, tickets, staples, problems).build();
 }
 
 }  // namespace goma::http

@@ -97,6 +97,7 @@ struct TlsConf {
   std::string min_version = "1.2";
   core::PlacedText ciphers;  // of TLS 1.2, as OpenSSL writes them; empty = Mozilla's intermediate profile
   core::PlacedText curves;
+  bool ocsp_stapling = false;
   const core::yaml::Node* node = nullptr;
 };
 

@@ -47,6 +47,7 @@ constexpr Field tls_fields[] = {
     field<&TlsConf::min_version>("minVersion", "The oldest version of TLS that is spoken.", one_of(version_words), addition),
     field<&TlsConf::ciphers>("ciphers", "Ciphers of TLS 1.2, separated by colons, as OpenSSL writes them; empty means Mozilla's intermediate profile.", addition, example("ECDHE-ECDSA-AES128-GCM-SHA256")),
     field<&TlsConf::curves>("curves", "Groups of the key exchange, separated by colons, best first; empty means X25519, P-256 and P-384.", addition, example("\"X25519:P-256\"")),
+    field<&TlsConf::ocsp_stapling>("ocspStapling", "Fetch the OCSP responses of certificates from the responders they name, and show them to clients that ask.", addition),
 };
 
 constexpr Field route_tls_fields[] = {

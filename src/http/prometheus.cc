@@ -13,10 +13,13 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <vector>
 
 #include "core/metric.h"
 #include "core/slab.h"
 #include "core/text.h"
+#include "http/certificates.h"
 
 namespace goma::http {
 
@@ -168,6 +171,19 @@ void write_instance(const Scrape& scrape, const Usage& usage, Page& page) {
   page.sample("goma_processes", "", "role=\"manager\"", usage.processes[3]);
 }
 
+// Two certificates of one name (of different kinds of keys) are one series: the end that comes first matters.
+void write_certificates(const Certificates& certificates, Page& page) {
+  std::map<std::string_view, int64_t> ends;
+  for (const Certificates::Entry& entry : certificates.entries()) {
+    const std::vector<std::string>& names = entry.identity.names();
+    const auto [end, fresh] = ends.try_emplace(names.empty() ? std::string_view(entry.source) : names.front(), entry.identity.not_after());
+    if (!fresh) end->second = std::min(end->second, entry.identity.not_after());
+  }
+  if (ends.empty()) return;
+  page.begin_family("goma_certificate_expiry_seconds", Kind::gauge, "When a certificate expires, in seconds since the Unix epoch; by its first name.");
+  for (const auto& [name, end] : ends) page.sample("goma_certificate_expiry_seconds", "", core::metric_labels({{"name", name}}), end);
+}
+
 void write_shared_memory(const Scrape& scrape, Page& page) {
   const core::Slab::Usage slab = scrape.slab.usage();
   page.begin_family("goma_slab_bytes", Kind::gauge, "Shared memory by state; pages cost memory only once they are touched.");
@@ -196,6 +212,7 @@ std::string render_prometheus(const Scrape& scrape) {
   Page page;
   const Usage usage = usage_of_all(scrape.slab);
   write_instance(scrape, usage, page);
+  if (scrape.certificates != nullptr) write_certificates(*scrape.certificates, page);
   std::string_view current;
   scrape.metrics.visit([&](const Metrics::Family& family, std::string_view labels, std::span<const uint64_t> values) {
     if (current.data() != family.name.data()) page.begin_family(family.name, family.kind, family.help);

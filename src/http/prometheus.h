@@ -15,6 +15,8 @@ class Slab;
 
 namespace goma::http {
 
+class Certificates;
+
 // What is asked for at the time of the answer.
 struct Scrape {
   core::Metrics& metrics;
@@ -24,6 +26,7 @@ struct Scrape {
   uint64_t routes = 0;       // disabled ones included, as Goma counts
   uint64_t middlewares = 0;
   int64_t now_ms = 0;        // wall clock
+  const Certificates* certificates = nullptr;
   uint64_t visitors = 0;     // within the window
   uint64_t visitors_evicted = 0;
 };

@@ -100,6 +100,11 @@ struct Server::Worker {
     } else {
       core::log::warn("TLS sessions are resumed by the same worker only", {{"error", opened.error().text}});
     }
+    if (core::Result<core::Staples> table = core::Staples::open(*c.slab)) {
+      staples.emplace(std::move(table).value());
+    } else {
+      core::log::warn("OCSP responses that are fetched are not shown", {{"error", table.error().text}});
+    }
     second.bind<&Worker::every_second>(*c.loop, this);
     second.start(1000);
   }
@@ -137,6 +142,7 @@ struct Server::Worker {
   RequestIds ids;
   std::optional<Visitors> visitors;
   std::optional<core::TlsTickets> tickets;
+  std::optional<core::Staples> staples;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
   std::vector<std::unique_ptr<Listener>> listeners;
   core::List<ClientConnection, &ClientConnection::hook> connections;
@@ -176,7 +182,9 @@ std::unique_ptr<core::Built> Server::build(core::Source& source, const std::stri
   const auto check_rules = [this](const Config& c, core::Problems& p) { check_middlewares(c, modules_, p); };
   std::unique_ptr<Config> config = load_config(source, path, problems, check_rules);
   if (!config) return nullptr;
-  return Site::build(std::move(config), {modules_, metrics_renderer(), &source, worker_ && worker_->tickets ? &*worker_->tickets : nullptr}, problems);
+  return Site::build(std::move(config),
+                     {modules_, metrics_renderer(), &source, worker_ && worker_->tickets ? &*worker_->tickets : nullptr, worker_ && worker_->staples ? &*worker_->staples : nullptr},
+                     problems);
 }
 
 // Counts routes and middlewares of the site that serves when it is asked, not of the one being built.
@@ -194,12 +202,15 @@ std::function<std::string()> Server::metrics_renderer() const {
                               .routes = gateway.routes.size(),
                               .middlewares = w->runtime.site->config().middlewares.size(),
                               .now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000,
+                              .certificates = &w->runtime.site->certificates(),
                               .visitors = visitors != nullptr ? visitors->count(w->context.loop->now_ms() / 1000) : 0,
                               .visitors_evicted = visitors != nullptr ? visitors->evicted() : 0});
   };
 }
 
 core::Plan Server::plan(const core::Built& built) const { return plan_of(static_cast<const Site&>(built)); }
+
+std::vector<core::OcspQuestion> Server::to_staple(const core::Built& built) const { return static_cast<const Site&>(built).certificates().to_staple(); }
 
 std::string Server::query(const core::Built& built, const std::string& what, bool json) const {
   return describe_site(static_cast<const Site&>(built), what, json);

@@ -87,7 +87,7 @@ class SiteBuilder {
     secure.tls = true;
     secure.http2 = gateway().entry_points.web_secure.http2;
     secure.proxies = networks(gateway().entry_points.web_secure.proxy_protocol.trusted);
-    site_.certificates_.build(*site_.config_, *tools_.source, tools_.tickets, problems_);
+    site_.certificates_.build(*site_.config_, *tools_.source, tools_.tickets, tools_.staples, problems_);
   }
 
   // The reader has told of a text that is no network.

@@ -37,6 +37,7 @@ class Site final : public core::Built {
     // Where certificates are read from; null serves no HTTPS and knows no authorities.
     core::Source* source = nullptr;
     core::TlsTickets* tickets = nullptr;
+    const core::Staples* staples = nullptr;
   };
 
   // Null after adding errors to problems.
