@@ -221,9 +221,7 @@ class H2Front:
 
     def outcome(self, method="GET"):
         s = self.stream.finished()
-        # RFC 9113 8.1: after a whole answer a reset without error only stops the rest of the request.
-        whole = s.ended and s.reset in (None, 0)
-        return Got(s.status, s.body, s.trailers, [int(i.get(":status")) for i in s.interim], whole)
+        return Got(s.status, s.body, s.trailers, [int(i.get(":status")) for i in s.interim], s.complete)
 
     def begin(self, target, body=None):
         self.stream = self.client.open("POST" if body else "GET", target, end=not body)

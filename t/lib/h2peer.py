@@ -125,7 +125,8 @@ class H2Stream:
 
     @property
     def complete(self):
-        return self.ended and self.reset is None
+        """Ended well: a reset without error behind a whole answer only stops the rest of the request (RFC 9113, 8.1)."""
+        return self.ended and self.reset in (None, 0)
 
     # -- waiting
 
@@ -217,6 +218,17 @@ class H2Stream:
             self.send_trailers(trailers)
 
 
+class Connection(h2.connection.H2Connection):
+    """The library takes every GOAWAY for the end; one without an error lets open streams finish (RFC 9113, 6.8)."""
+
+    def _receive_goaway_frame(self, frame):
+        state = self.state_machine.state
+        told = super()._receive_goaway_frame(frame)
+        if frame.error_code == 0:
+            self.state_machine.state = state
+        return told
+
+
 class H2Side:
     """One connection of either role."""
     live = set()
@@ -227,7 +239,7 @@ class H2Side:
         self.streams = {}
         self.closed = False
         self.goaway = None
-        self.connection = h2.connection.H2Connection(h2.config.H2Configuration(
+        self.connection = Connection(h2.config.H2Configuration(
             client_side=client_side, header_encoding="utf-8", validate_outbound_headers=False))
         if settings:
             self.connection.local_settings.update(settings)
