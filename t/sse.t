@@ -3,6 +3,7 @@
 """Event streams and long polls: every event at once, and no timeout of the gateway cuts who waits for news."""
 import threading
 from lib.goma import *
+from lib.h2peer import H2Client, H2Origin
 
 go, for_all, gone = threading.Event(), threading.Event(), threading.Event()
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
@@ -42,7 +43,20 @@ def feed(connection):
 
 origin = Origin(script=feed)
 SHORT = {"read": 1, "write": 1, "idle": 1, "body": 1, "header": 1}
-goma = Goma([route("/", origin)], workers=1, timeouts=SHORT, log={"level": "info"})
+
+
+
+def feed_h2(stream):
+    """The same over HTTP/2: one event, another when told."""
+    stream.send_headers([(":status", "200"), ("content-type", "text/event-stream")])
+    stream.send(b"data: 0\n\n")
+    for_all.wait(30 * SLOW)
+    stream.send(b"data: 1\n\n", end=True)
+
+
+modern = H2Origin(feed_h2)
+goma = Goma([route("/", origin), route("/h2", modern.url, backendProtocol="h2c")], workers=1, timeouts=SHORT, log={"level": "info"},
+            entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}})
 
 
 def subscribe(target, accept="text/event-stream", version="HTTP/1.1"):
@@ -67,6 +81,12 @@ for target, accept in cases.items():
 old, head = subscribe("/events", version="HTTP/1.0")
 same((head["transfer-encoding"], old.until(b"\n\n")), (None, b"data: 0"), "HTTP/1.0 gets the events without chunks")
 
+multiplexed = H2Client(goma.address)
+streams = [multiplexed.open("GET", target, {"accept": "text/event-stream"}) for target in ("/events", "/h2", "/poll")]
+expect(streams[0].wait(lambda: streams[0].text == "data: 0\n\n"), "HTTP/2: the first event arrives while the next is held back", streams[0])
+expect(streams[1].wait(lambda: streams[1].text == "data: 0\n\n"), "HTTP/2 on both sides: too", streams[1])
+mixed, head = subscribe("/h2")
+same(mixed.until(b"\n\n").rpartition(b"data")[2], b": 0", "HTTP/2 to the backend only: too")
 quiet, head = subscribe("/events")
 quiet.until(b"\n\n")
 poll = goma.client()
@@ -81,7 +101,7 @@ again = goma.client()
 again.send("GET / HTTP/1.1\r\n")
 same(again.outcome(), 408, "and a head that does not end is refused")
 expect(time.monotonic() - began > 1.8, "so more than the longest timeout has passed")
-for kind, client in (("an event stream", quiet), ("a long poll", poll), ("a long poll by POST", posted), ("a stream to HTTP/1.0", old)):
+for kind, client in (("an event stream", quiet), ("a long poll", poll), ("a long poll by POST", posted), ("a stream to HTTP/1.0", old), ("a stream from HTTP/2", mixed)):
     client.sock.setblocking(False)
     try:
         got = client.sock.recv(1)
@@ -89,8 +109,12 @@ for kind, client in (("an event stream", quiet), ("a long poll", poll), ("a long
         got = "open"
     client.sock.settimeout(PATIENCE)
     same(got, "open", f"{kind} is still open")
+same([s.over for s in streams], [False] * 3, "streams and a poll over HTTP/2 are still open")
 for_all.set()
 go.set()
+same([bytes(s.finished().body)[-9:] for s in streams], [b"data: 2\n\n", b"data: 1\n\n", b"news"], "and end well")
+multiplexed.close()
+mixed.close()
 same((poll.response().text, posted.response().text), ("news", "news"), "the long polls are answered")
 same(quiet.until(b"\n\n").rpartition(b"data")[2], b": 1", "the stream goes on")
 quiet.close()
