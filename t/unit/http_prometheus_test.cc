@@ -33,7 +33,17 @@ struct Bench {
     CHECK(table.enter(ProcessTable::Role::master, -1, 1'000'000));
   }
   ~Bench() { table.leave(::getpid()); }
-  std::string page() { return render_prometheus({*metrics, slab, "1.2.3", 4, 5, 6, 1'090'500, 7, 8}); }
+  std::string page() {
+    return render_prometheus({.metrics = *metrics,
+                              .slab = slab,
+                              .version = "1.2.3",
+                              .generation = 4,
+                              .routes = 5,
+                              .middlewares = 6,
+                              .now_ms = 1'090'500,
+                              .visitors = 7,
+                              .visitors_evicted = 8});
+  }
   Slab slab;
   std::unique_ptr<Metrics> metrics;
   ProcessTable table;
