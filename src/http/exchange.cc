@@ -466,6 +466,12 @@ void Exchange::fail(int status, std::string_view message, Ending ending) {
   respond();
 }
 
+bool Exchange::close_call(Ending ending) {
+  if (grpc_ == nullptr || !head_sent_ || state_ == State::over || response_.body.framing == Framing::length) return false;
+  fail(503, "the gateway is stopping", ending);
+  return true;
+}
+
 // ---------------------------------------------------------------- request body
 
 bool Exchange::wants_request_body() const {

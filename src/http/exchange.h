@@ -138,6 +138,8 @@ class Exchange {
   // A WebSocket is told that this is the end (RFC 6455 7.4.1), and ends within a second. False: not a WebSocket, or
   // there is no tunnel; nothing was done.
   bool close_tunnel(uint16_t code, Ending ending);
+  // A gRPC call whose answer has begun ends with 14 UNAVAILABLE in its trailers. False: there is none; nothing was done.
+  bool close_call(Ending ending);
   // A tunnel ends now, without a word. Requires: there is one.
   void cut_tunnel(Ending ending);
   bool over() const { return state_ == State::over; }

@@ -438,13 +438,11 @@ void H2Server::drain(bool abruptly) {
 }
 
 void H2Server::say_goodbye() {
-  size_t tunnels = 0;
+  if (state_ != State::open) return shed();
   for (H2Stream* stream = streams_.front(); stream != nullptr; stream = streams_.next(*stream)) {
-    if (stream->say_goodbye()) ++tunnels;
-    else stream->cut(Ending::gateway_stop);
+    if (!stream->say_goodbye()) stream->cut(Ending::gateway_stop);
   }
-  if (state_ != State::open || tunnels == 0) shed();
-  else say_goaway();
+  say_goaway();  // the connection ends when the last of these words is out
 }
 
 void H2Server::shed() {

@@ -394,6 +394,9 @@ void H2Stream::cut(Ending ending) {
   note_wait();
 }
 
-bool H2Stream::say_goodbye() { return tunnel_ && !closed_ && exchange_->close_tunnel(close_service_restart, Ending::gateway_stop); }
+bool H2Stream::say_goodbye() {
+  if (closed_ || reset_ || exchange_ == nullptr) return false;
+  return tunnel_ ? exchange_->close_tunnel(close_service_restart, Ending::gateway_stop) : exchange_->close_call(Ending::gateway_stop);
+}
 
 }  // namespace goma::http

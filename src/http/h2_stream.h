@@ -71,7 +71,7 @@ class H2Stream final : public ClientStream {
   void give_up(Ending ending);
   // The same, and the client hears of it by a reset.
   void cut(Ending ending);
-  // A tunnel says in its own words that it must end. False: it has none.
+  // A tunnel or a gRPC call says in its own words that it must end. False: it has none.
   bool say_goodbye();
   // The client has kept the gateway waiting for too long: answer 408, or reset.
   bool overdue(int64_t now_ms) const;
