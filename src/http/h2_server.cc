@@ -376,11 +376,12 @@ void H2Server::end_turn() {
   settle();
 }
 
-// The socket is free again: streams go on one after the other until it is full. The next time begins behind them.
+// The socket is free again: streams go on one after the other until it is full. The next time begins behind them. Streams
+// that end meanwhile make the list shorter, never the walk: whoever was not asked would wait for ever.
 void H2Server::resume_streams() {
   update_phase();
   pump();
-  for (size_t i = 0; i < stream_count_ && !blocked() && !broken_; ++i) {
+  for (size_t left = stream_count_; left != 0 && !streams_.empty() && !blocked() && !broken_; --left) {
     H2Stream* stream = streams_.pop_front();
     streams_.push_back(*stream);
     schedule(*stream);
