@@ -346,10 +346,10 @@ class H2:
         padding = got.payload[0] + 1 if got.flags & PADDED else 0
         stream.body += got.payload[1:len(got.payload) - padding + 1] if padding else got.payload
         stream.ended = bool(got.flags & END_STREAM)
-        if self.replenish and got.payload:
-            self.grant(0, len(got.payload))
-            if not stream.ended:
-                self.grant(got.stream, len(got.payload))
+        if self.replenish and self.window <= 49152:  # in steps, as clients do: else frames become ever smaller
+            self.grant(0, 65535 - self.window)
+        if self.replenish and not stream.ended and stream.window <= 49152:
+            self.grant(got.stream, 65535 - stream.window)
 
     def on_headers(self, got):
         payload = got.payload
