@@ -43,7 +43,7 @@ expect(sorted(respawn)[kills // 2] < 0.05 * SLOW, "a worker is back within 50 ms
 lost = keep.failures + short.failures
 expect(len(lost) <= kills * 5, "at most the exchanges in flight are lost", (len(lost), lost[:6]))
 expect(not [f for f in lost if "refused" in f.lower()], "no connection was refused", lost[:6])
-expect(re.search(r"(?i)worker.*(signal 9|SIGKILL|killed)", goma.output), "the log tells the signal", goma.output[-800:])
+expect(goma.told(r"(?i)worker.*(signal 9|SIGKILL|killed)"), "the log tells the signal", goma.output[-800:])
 expect(sum(w["restarts"] for w in goma.status()["workers"]) >= kills, "status counts the restarts", goma.status()["workers"])
 goma.baseline = {}
 

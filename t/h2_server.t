@@ -101,7 +101,7 @@ run = subprocess.run(["curl", "-s", "--http2-prior-knowledge", f"http://{goma.ad
                       "--data-binary", "@-", "-m", "20"], input=BIG, capture_output=True, check=False)
 expect(run.stdout == BIG, "curl uploads and downloads at once, byte for byte", len(run.stdout))
 same(goma.get("/plain").status, 200, "HTTP/1.1 on the same port")
-line = next((l for l in goma.output.splitlines() if "url=/echo" in l), "")
+line = goma.told("url=/echo")
 expect("http_version=HTTP/2.0" in line, "the access log names the version", line)
 
 # --- early answers, cancelled requests

@@ -82,9 +82,9 @@ address = parse_address(goma.status()["listeners"][1]["address"])
 expect(wait_for(lambda: fetched("ok") >= 2 and fetched("failed") >= 1), "the responders are asked at start")
 same([{status(name) for _ in range(4)} for name in ("good", "bad", "silent", "private")], [{"good"}, {"revoked"}, {""}, {""}],
      "every worker shows what the responder said, and nothing where none was asked")
-expect('"a certificate is revoked" certificate=bad.test' in goma.output, "a revoked certificate is told", goma.output[-800:])
-expect("private address, which is not asked" in goma.output, "a responder at a private address is not asked")
-expect(re.search(r'certificate=good\.test bytes=\d+ next_s=8[56]\d\d\d', goma.output), "the next question comes after half the validity", goma.output[-800:])
+expect(goma.told('"a certificate is revoked" certificate=bad.test'), "a revoked certificate is told", goma.output[-800:])
+expect(goma.told("private address, which is not asked"), "a responder at a private address is not asked")
+expect(goma.told(r'certificate=good\.test bytes=\d+ next_s=8[56]\d\d\d'), "the next question comes after half the validity", goma.output[-800:])
 found = dict(re.findall(r'goma_certificate_expiry_seconds\{name="([^"]+)"\} (\d+)', goma.get("/metrics").text))
 same(sorted(found), ["bad.test", "good.test", "private.test", "silent.test"], "metrics tell when certificates expire")
 expect(29 * 86400 < int(found["good.test"]) - time.time() < 31 * 86400, "as a time", found)
@@ -99,7 +99,7 @@ os.kill(killed, signal.SIGKILL)
 expect(wait_for(lambda: goma.manager_pid() not in (0, None, killed)), "a killed manager is replaced")
 expect(wait_for(lambda: fetched("failed") >= failures + 3), "which asks anew, and fails")
 same(status("good"), "good", "what was fetched stays")
-expect('"cannot fetch an OCSP response" certificate=good.test' in goma.output[so_far:], "the failure is told", goma.output[-800:])
+expect(goma.told('"cannot fetch an OCSP response" certificate=good.test', so_far), "the failure is told", goma.output[-800:])
 
 # --- news replace what was known
 
@@ -135,8 +135,8 @@ for why, reply, told in (("a redirect is not followed", Reply(302, {"Location": 
     responder.instead = reply
     configure(True, late, new)
     goma.reload()
-    expect(wait_for(lambda: f"certificate={name}.test" in goma.output), why + ": it is told")
-    line = next((l for l in goma.output.splitlines() if f"certificate={name}.test" in l), "")
+    line = goma.told(f"certificate={name}.test")
+    expect(line, why + ": it is told")
     expect("cannot fetch" in line and told in line, "with its reason", line)
     same(status(name), "", "and nothing is shown")
 same((elsewhere.connections, status("late")), (0, "good"), "meanwhile others' responses stay")

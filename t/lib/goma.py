@@ -252,6 +252,13 @@ class Goma:
         """Standard output and error of the gateway, all of it."""
         return read(self.path("goma.out"))
 
+    def told(self, pattern, after=0):
+        """The last line of the output that matches the pattern, once there is one, else "": log lines leave their process
+        in batches, so one may come after what it tells of. `after` is an offset in the output."""
+        def find():
+            return [line for line in self.output[after:].splitlines() if re.search(pattern, line)]
+        return (wait_for(find) or [""])[-1]
+
     # -- life
 
     def environment(self):
