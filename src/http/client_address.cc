@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -143,6 +144,18 @@ TrustedProxies::Found TrustedProxies::judge(std::string_view entry, core::Addres
   if (contains(*address)) return Found::nothing;
   client = *address;
   return Found::client;
+}
+
+std::string_view network_of(std::string_view ip, int ipv6_prefix, core::Arena& arena) {
+  if (ip.find(':') == std::string_view::npos) return ip;
+  const std::optional<core::Address> address = core::Address::parse_ip(ip);
+  if (!address || address->family() != core::Address::Family::ipv6) return ip;
+  std::array<uint8_t, 16> bits = address->bytes();
+  for (size_t i = 0; i < bits.size(); ++i) {
+    const int kept = std::clamp(ipv6_prefix - 8 * static_cast<int>(i), 0, 8);
+    bits[i] &= static_cast<uint8_t>(0xFF00 >> kept);
+  }
+  return arena.copy({reinterpret_cast<const char*>(bits.data()), bits.size()});
 }
 
 }  // namespace goma::http

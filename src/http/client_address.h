@@ -27,6 +27,10 @@ struct ClientAddress {
   bool trusted = false;     // the peer is a trusted proxy: its forwarded headers may be believed
 };
 
+// Who counts as one client: an IPv4 address as it is, an IPv6 address as its first ipv6_prefix bits (1 to 128), because
+// one customer has a whole network of them. Opaque bytes, in the arena or of `ip`.
+std::string_view network_of(std::string_view ip, int ipv6_prefix, core::Arena& arena);
+
 class TrustedProxies {
  public:
   static constexpr size_t max_entries = 64;

@@ -13,6 +13,10 @@ class Metrics;
 class Slab;
 }  // namespace goma::core
 
+namespace goma::core {
+class LimitZone;
+}
+
 namespace goma::http {
 
 class Certificates;
@@ -29,6 +33,8 @@ struct Scrape {
   const Certificates* certificates = nullptr;
   uint64_t visitors = 0;     // within the window
   uint64_t visitors_evicted = 0;
+  const core::LimitZone* limit_zone = nullptr;  // null: there is none
+  int64_t monotonic_ns = 0;
 };
 
 constexpr std::string_view prometheus_content_type = "text/plain; version=0.0.4; charset=utf-8";

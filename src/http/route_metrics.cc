@@ -43,6 +43,7 @@ constexpr std::string_view parse_errors = "goma_parse_errors_total";
 constexpr std::string_view handshakes = "goma_tls_handshakes_total";
 constexpr std::string_view handshake_failures = "goma_handshake_failures_total";
 constexpr std::string_view abuses = "goma_http2_abuse_total";
+constexpr std::string_view limited_total = "goma_rate_limited_total";
 constexpr std::string_view retries = "goma_backend_retries_total";
 constexpr std::string_view tunnels = "goma_tunnels_opened_total";
 constexpr std::string_view active_tunnels = "goma_tunnels_active";
@@ -77,6 +78,7 @@ constexpr Family families[] = {
     {handshakes, Kind::counter, "TLS handshakes with clients, by version and whether a session was resumed."},
     {handshake_failures, Kind::counter, "Client connections that ended before HTTP began, by reason."},
     {abuses, Kind::counter, "HTTP/2 connections ended for their behaviour, by kind."},
+    {limited_total, Kind::counter, "Requests turned away by a rate limit: refused, or banned."},
     {retries, Kind::counter, "Further attempts at a backend."},
     {tunnels, Kind::counter, "Connections that became tunnels (WebSocket and the like)."},
     {active_tunnels, Kind::gauge, "Tunnels open."},
@@ -252,6 +254,7 @@ struct ServerMetrics::Series {
   Reasons parse_error{parse_errors, "reason", {}};
   Reasons failed_handshakes{handshake_failures, "reason", {}};
   Reasons abuse{abuses, "kind", {}};
+  Reasons limited{limited_total, "outcome", {}};
   std::map<std::pair<std::string_view, bool>, Metrics::Cell> handshake;  // versions are static texts
 };
 
@@ -282,6 +285,7 @@ void ServerMetrics::handshake(std::string_view version, bool resumed) {
 
 void ServerMetrics::handshake_failed(std::string_view reason) { series_->count(series_->failed_handshakes, reason.empty() ? "closed" : reason); }
 
+void ServerMetrics::limited(std::string_view outcome) { series_->count(series_->limited, outcome); }
 void ServerMetrics::abuse(std::string_view kind) { series_->count(series_->abuse, kind); }
 
 void ServerMetrics::retry() { series_->metrics.add(series_->retry); }

@@ -10,6 +10,7 @@
 #include "core/arena.h"
 #include "core/buffer.h"
 #include "core/deadline.h"
+#include "core/limit_zone.h"
 #include "core/loop.h"
 #include "core/resolver.h"
 #include "core/slab.h"
@@ -48,6 +49,7 @@ struct Runtime {
   RequestIds* ids = nullptr;
   RouteBinder* binder = nullptr;
   Visitors* visitors = nullptr;  // null: metrics are off
+  core::LimitZone* limit_zone = nullptr;     // null: there was no room for one, or it is a test's
   core::ProcessTable* processes = nullptr;  // told what is being served, for a crash report
   Site* site = nullptr;
   ConnectionLimits limits = {};

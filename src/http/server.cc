@@ -105,6 +105,12 @@ struct Server::Worker {
     } else {
       core::log::warn("OCSP responses that are fetched are not shown", {{"error", table.error().text}});
     }
+    if (core::Result<core::LimitZone> zone = core::LimitZone::open(*c.slab)) {
+      limit_zone.emplace(std::move(zone).value());
+      runtime.limit_zone = &*limit_zone;
+    } else {
+      core::log::error("rate limits do not hold", {{"error", zone.error().text}});
+    }
     second.bind<&Worker::every_second>(*c.loop, this);
     second.start(1000);
   }
@@ -141,6 +147,7 @@ struct Server::Worker {
   std::unique_ptr<PassThrough> pass_through;
   RequestIds ids;
   std::optional<Visitors> visitors;
+  std::optional<core::LimitZone> limit_zone;
   std::optional<core::TlsTickets> tickets;
   std::optional<core::Staples> staples;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
@@ -204,7 +211,9 @@ std::function<std::string()> Server::metrics_renderer() const {
                               .now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000,
                               .certificates = &w->runtime.site->certificates(),
                               .visitors = visitors != nullptr ? visitors->count(w->context.loop->now_ms() / 1000) : 0,
-                              .visitors_evicted = visitors != nullptr ? visitors->evicted() : 0});
+                              .visitors_evicted = visitors != nullptr ? visitors->evicted() : 0,
+                              .limit_zone = w->runtime.limit_zone,
+                              .monotonic_ns = w->context.loop->now_us() * 1000});
   };
 }
 

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The hash folds sixteen bytes at a time with one wide multiplication. A cell that was never used is 0, seen in second
-// 0: older than everything, in no window, and so in need of no rule of its own.
+// A cell that was never used is 0, seen in second 0: older than everything, in no window, and so in need of no rule
+// of its own.
 #include "http/visitors.h"
-
-#include <sys/random.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include "core/check.h"
+#include "core/keyed_hash.h"
 #include "core/slab.h"
 
 namespace goma::http {
@@ -23,31 +21,6 @@ constexpr int64_t longest_window = UINT32_MAX;
 uint32_t seen(uint64_t cell) { return static_cast<uint32_t>(cell); }
 uint32_t mark(uint64_t cell) { return static_cast<uint32_t>(cell >> 32); }
 
-uint64_t word(const char* at) {
-  uint64_t value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
-}
-
-uint64_t fold(uint64_t a, uint64_t b) {
-  const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
-uint64_t absorb(uint64_t state, std::string_view text, uint64_t key) {
-  for (; text.size() > 16; text.remove_prefix(16)) state = fold(word(text.data()) ^ state, word(text.data() + 8) ^ key);
-  char last[16] = {};
-  text.copy(last, sizeof last);
-  return fold(word(last) ^ state, word(last + 8) ^ key);
-}
-
-// The sizes go in first, so that no byte can move from one text to the other.
-uint64_t hash_of(const uint64_t (&salt)[2], std::string_view ip, std::string_view user_agent) {
-  const uint64_t sizes = (uint64_t{ip.size()} << 32) + user_agent.size();
-  const uint64_t state = absorb(absorb(salt[0] ^ sizes, ip, salt[1]), user_agent, salt[1]);
-  return fold(state ^ salt[1], 0x9e3779b97f4a7c15);
-}
-
 }  // namespace
 
 struct alignas(64) Visitors::Bucket {
@@ -55,7 +28,7 @@ struct alignas(64) Visitors::Bucket {
 };
 
 struct Visitors::Shared {
-  uint64_t salt[2];
+  core::KeyedHash hash;
   std::atomic<uint64_t> evicted;
   Bucket buckets[bucket_count];
 };
@@ -66,17 +39,14 @@ core::Result<Visitors> Visitors::open(core::Slab& slab) {
   if (!zone.ok()) return zone.error();
   Shared& shared = *zone.value();
   const core::Slab::Lock lock(slab);
-  if (shared.salt[1] == 0) {
-    GOMA_CHECK(::getrandom(shared.salt, sizeof shared.salt, 0) == static_cast<ssize_t>(sizeof shared.salt));
-    shared.salt[1] |= 1;  // a key, and the sign that there is a salt
-  }
+  if (!shared.hash.has_secret()) GOMA_CHECK(shared.hash.make_secret());
   return Visitors(shared);
 }
 
 void Visitors::set_window(int64_t seconds) { window_ = static_cast<uint32_t>(std::clamp(seconds, shortest_window, longest_window)); }
 
 void Visitors::note(std::string_view ip, std::string_view user_agent, int64_t now_s) {
-  const uint64_t hash = hash_of(shared_->salt, ip, user_agent);
+  const uint64_t hash = shared_->hash(ip, user_agent);
   const uint64_t wanted = (hash >> 32 << 32) | static_cast<uint32_t>(now_s);
   Bucket& bucket = shared_->buckets[hash % bucket_count];
   for (int i = 0; i < attempts; ++i) {

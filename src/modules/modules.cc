@@ -14,6 +14,7 @@
   X(response_headers)            \
   X(redirect_scheme)             \
   X(forward_auth)                \
+  X(rate_limit)                  \
   X(access_log)
 
 namespace goma::mod {

@@ -135,8 +135,25 @@ void a_bad_list_trusts_nobody() {
   CHECK_EQ(everybody("192.0.2.1", {{"X-Forwarded-For", "2001:db8::1"}}), "2001:db8::1");
 }
 
+void neighbours_in_ipv6_are_one_network() {
+  goma::core::ChunkPool chunks;
+  goma::core::Arena arena(chunks);
+  const auto same = [&](std::string_view a, std::string_view b, int prefix) {
+    return goma::http::network_of(a, prefix, arena) == goma::http::network_of(b, prefix, arena);
+  };
+  CHECK(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", 64));
+  CHECK(!same("2001:db8:1:2::1", "2001:db8:1:3::1", 64));
+  CHECK(same("2001:db8:1:2::1", "2001:db8:1:3::1", 63));
+  CHECK(!same("2001:db8::1", "2001:db8::2", 128));
+  CHECK(same("2001:db8::2", "2001:db8::3", 127));
+  CHECK(same("0::1", "7fff::1", 1));
+  CHECK(!same("::1", "8000::1", 1));
+  CHECK(!same("192.0.2.1", "192.0.2.2", 1));
+  CHECK(same("unix:", "unix:", 64));
+}
+
 }  // namespace
 
 GOMA_TESTS(strangers_say_nothing, the_rightmost_stranger_is_the_client, lines_are_joined, headers_are_asked_in_order, addresses_have_one_form,
            what_is_no_address_stops_the_walk, long_chains_are_cut, forwarded_is_understood, a_trusted_proxy_tells_the_scheme,
-           a_bad_list_trusts_nobody)
+           a_bad_list_trusts_nobody, neighbours_in_ipv6_are_one_network)

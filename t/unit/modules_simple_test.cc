@@ -6,6 +6,7 @@
 
 #include "gateway_fixture.h"
 #include "http/exchange.h"
+#include "http/host_limits.h"
 #include "modules/modules.h"
 
 namespace {
@@ -232,9 +233,55 @@ void the_last_access_log_counts() {
   CHECK_EQ(refusal("type: accessLog, rule: {}"), "missing-key");
 }
 
+// ---------------------------------------------------------------- rateLimit (decisions: t/rate_limit.t, core/limit_zone)
+
+// A gateway with a zone, as a worker has it.
+struct Limited : World {
+  using World::World;
+  goma::core::Slab slab = std::move(goma::core::Slab::create().value());
+  goma::core::LimitZone zone = goma::core::LimitZone::open(slab, 65536).value();
+  void open() { runtime.limit_zone = &zone; }
+};
+
+void a_limit_refuses_and_tells() {
+  Limited world({"type: ratelimit, rule: {unit: hour, requestsPerUnit: 2, banAfter: 2}"});
+  CHECK_EQ(world.get("/").status, 200);  // without a zone nothing is limited
+  world.open();
+  CHECK_EQ(world.get("/").field("X-RateLimit-Remaining"), "1");
+  CHECK_EQ(world.get("/").field("RateLimit"), "\"a\";r=0;t=3600");
+  const Answer refused = world.get("/");
+  CHECK_EQ(refused.status, 429);
+  CHECK_EQ(refused.field("Retry-After"), "1800");
+  CHECK_EQ(world.get("/").status, 429);
+  const Answer banned = world.get("/");
+  CHECK_EQ(banned.status, 403);
+  CHECK_EQ(banned.field("Retry-After"), "600");
+  CHECK(has(banned, "temporarily banned"));
+}
+
+void the_policy_is_told() {
+  Limited world({"type: rateLimit, rule: {requestsPerUnit: 5}"});
+  world.open();
+  CHECK_EQ(world.get("/").field("RateLimit-Policy"), "\"a\";q=5;w=1");
+}
+
+void wrong_limits_are_refused() {
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5}"), "");
+  CHECK_EQ(refusal("type: rateLimit, rule: {}"), "missing-key");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 0}"), "out-of-range");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5, unit: minutes}"), "bad-value");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5, banDuration: 0s}"), "bad-value");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 1, unit: day, burst: 1000000000}"), "bad-value");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 1000000000, burst: 1000000000}"), "");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 1000000000, burst: 1000000000, algorithm: fixedWindow}"), "bad-value");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5, keyStrategy: {source: header}}"), "missing-key");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5, keyStrategy: {source: ip, ipv6Prefix: 129}}"), "out-of-range");
+}
+
 }  // namespace
 
 GOMA_TESTS(every_module_is_described, respond_answers_with_its_words, respond_knows_answers_without_body, respond_refuses_dangerous_headers,
            add_prefix_joins_with_one_slash, request_headers_removes_then_sets, request_headers_refuses_framing, response_headers_sets_and_removes,
            response_headers_stack_by_length_of_path, response_headers_dress_other_answers, response_headers_refuses_what_it_cannot_do,
-           redirect_scheme_keeps_the_address, redirect_scheme_ports, access_log_notes_what_the_client_sent, the_last_access_log_counts)
+           redirect_scheme_keeps_the_address, redirect_scheme_ports, access_log_notes_what_the_client_sent, the_last_access_log_counts,
+           a_limit_refuses_and_tells, the_policy_is_told, wrong_limits_are_refused)

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finding a cell, changing it, making room. A value that has two parts is packed: a count is 34 bits of its end, in
+// tenths of a second, and 30 bits of number.
+#include "core/limit_zone.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/keyed_hash.h"
+#include "core/slab.h"
+
+namespace goma::core {
+
+namespace {
+
+constexpr int64_t tenth_ns = 100'000'000;
+constexpr uint64_t count_mask = LimitZone::max_count;
+
+uint64_t pack(uint32_t count, int64_t until_ns) {
+  return (static_cast<uint64_t>((until_ns + tenth_ns - 1) / tenth_ns) << 30) | (count & count_mask);
+}
+int64_t until_of(uint64_t value) { return static_cast<int64_t>(value >> 30) * tenth_ns; }
+uint32_t count_of(uint64_t value) { return static_cast<uint32_t>(value & count_mask); }
+
+// Sixteen bytes at once. std::atomic might take a lock for them, and that of this process alone; and the instruction
+// that every x86-64 processor but the first few has is not in the compilers' default set.
+bool swap_wide(unsigned __int128* at, unsigned __int128 from, unsigned __int128 to) {
+#ifdef __x86_64__
+  bool same;
+  auto low = static_cast<uint64_t>(from);
+  auto high = static_cast<uint64_t>(from >> 64);
+  asm volatile("lock cmpxchg16b %[at]"
+               : "=@ccz"(same), [at] "+m"(*at), "+a"(low), "+d"(high)
+               : "b"(static_cast<uint64_t>(to)), "c"(static_cast<uint64_t>(to >> 64))
+               : "memory");
+  return same;
+#else
+  return __sync_bool_compare_and_swap(at, from, to);
+#endif
+}
+
+}  // namespace
+
+struct LimitZone::Shared {
+  KeyedHash hash;
+  uint64_t evicted;
+  uint64_t crowded;
+};
+
+Result<LimitZone> LimitZone::open(Slab& slab, size_t bytes) {
+  static_assert(sizeof(Cell) == 16 && sizeof(Bucket) == bucket_cells * sizeof(Cell));
+  constexpr size_t head = sizeof(Bucket);  // of which Shared takes a part
+  static_assert(sizeof(Shared) <= head);
+  Result<Slab::Zone> zone = slab.zone("limits", "limits", 1, std::max(bytes, 2 * head));
+  if (!zone.ok()) return zone.error();
+  auto* shared = static_cast<Shared*>(zone.value().memory);
+  {
+    const Slab::Lock lock(slab);
+    if (!shared->hash.has_secret()) GOMA_CHECK(shared->hash.make_secret());
+  }
+  auto* buckets = reinterpret_cast<Bucket*>(static_cast<char*>(zone.value().memory) + head);
+  return LimitZone(*shared, buckets, (zone.value().bytes - head) / sizeof(Bucket));
+}
+
+uint64_t LimitZone::id(std::string_view first, std::string_view second, uint64_t seed) const {
+  return shared_->hash(first, second, seed);
+}
+
+// ---------------------------------------------------------------- cells
+
+int64_t LimitZone::end_of(const Cell& cell) {
+  if (cell.key == 0) return 0;
+  return static_cast<Kind>(cell.key & 3) == Kind::count ? until_of(cell.value) : static_cast<int64_t>(cell.value);
+}
+
+bool LimitZone::is_ban(const Cell& cell, int64_t now_ns) {
+  return static_cast<Kind>(cell.key & 3) == Kind::ban && end_of(cell) > now_ns;
+}
+
+// Two loads: the key is looked at again, so that a value is never taken for another key's.
+LimitZone::Cell LimitZone::load(const Cell& cell) {
+  while (true) {
+    const uint64_t key = __atomic_load_n(&cell.key, __ATOMIC_ACQUIRE);
+    const uint64_t value = __atomic_load_n(&cell.value, __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&cell.key, __ATOMIC_ACQUIRE) == key) return {key, value};
+  }
+}
+
+bool LimitZone::swap(Cell& cell, const Cell& from, const Cell& to) {
+  const auto wide = [](const Cell& c) { return (static_cast<unsigned __int128>(c.value) << 64) | c.key; };
+  return swap_wide(reinterpret_cast<unsigned __int128*>(&cell), wide(from), wide(to));
+}
+
+LimitZone::Bucket& LimitZone::bucket(uint64_t key) const {
+  return buckets_[static_cast<size_t>((static_cast<unsigned __int128>(key) * bucket_count_) >> 64)];
+}
+
+// The value of a key; 0 when it has no cell.
+uint64_t LimitZone::find(uint64_t key) const {
+  for (const Cell& cell : bucket(key).cells) {
+    if (__atomic_load_n(&cell.key, __ATOMIC_RELAXED) != key) continue;
+    const Cell now = load(cell);
+    if (now.key == key) return now.value;
+  }
+  return 0;
+}
+
+// The cell that matters for the shortest time; null when all hold bans. The choice depends on the cells alone, not on
+// the time, so that two workers with new keys choose the same one and only one of them succeeds.
+LimitZone::Cell* LimitZone::room(Bucket& bucket, int64_t now_ns, Cell& was) {
+  Cell* chosen = nullptr;
+  for (Cell& cell : bucket.cells) {
+    const Cell now = load(cell);
+    if (is_ban(now, now_ns) || (chosen != nullptr && end_of(now) >= end_of(was))) continue;
+    chosen = &cell;
+    was = now;
+  }
+  return chosen;
+}
+
+// Whether a cell that was just written is the only one of its key; if not it goes. Of two that are written at once
+// at least one sees the other. A change that another worker made to it meanwhile goes with it.
+bool LimitZone::is_alone(Bucket& bucket, Cell& cell, const Cell& wrote) {
+  for (Cell& other : bucket.cells) {
+    if (&other == &cell || load(other).key != wrote.key) continue;
+    Cell now = load(cell);
+    while (now.key == wrote.key && !swap(cell, now, Cell{})) now = load(cell);
+    return false;
+  }
+  return true;
+}
+
+// change(old) -> the new value, or nothing to leave everything as it is; old is 0 for a key without a cell. Called
+// again when another worker was faster.
+template <class Change>
+void LimitZone::update(uint64_t key, int64_t now_ns, Change change) {
+  Bucket& home = bucket(key);
+  while (true) {
+    Cell* cell = nullptr;
+    Cell was{};
+    for (Cell& candidate : home.cells) {
+      if (__atomic_load_n(&candidate.key, __ATOMIC_RELAXED) != key) continue;
+      was = load(candidate);
+      if (was.key == key) cell = &candidate;
+      break;
+    }
+    const bool known = cell != nullptr;
+    const std::optional<uint64_t> value = change(known ? was.value : 0);
+    if (!value) return;
+    if (!known) cell = room(home, now_ns, was);
+    if (cell == nullptr) {
+      __atomic_fetch_add(&shared_->crowded, 1, __ATOMIC_RELAXED);
+      return;
+    }
+    const Cell wanted{*value == 0 ? 0 : key, *value};
+    if (!swap(*cell, was, wanted)) continue;
+    if (known || *value == 0) return;
+    if (!is_alone(home, *cell, wanted)) continue;
+    if (end_of(was) > now_ns) __atomic_fetch_add(&shared_->evicted, 1, __ATOMIC_RELAXED);
+    return;
+  }
+}
+
+// ---------------------------------------------------------------- what the cells mean
+
+LimitZone::Level LimitZone::take(uint64_t id, int64_t now_ns, int64_t interval_ns, int64_t capacity_ns) {
+  Level level;
+  update(key_of(id, Kind::level), now_ns, [&](uint64_t old) -> std::optional<uint64_t> {
+    const int64_t full_at = std::max(static_cast<int64_t>(old), now_ns);
+    level.taken = full_at + interval_ns - now_ns <= capacity_ns;
+    level.debt_ns = full_at - now_ns + (level.taken ? interval_ns : 0);
+    if (!level.taken) return std::nullopt;
+    return static_cast<uint64_t>(full_at + interval_ns);
+  });
+  return level;
+}
+
+std::optional<uint32_t> LimitZone::count(uint64_t id, int64_t now_ns, uint32_t limit, int64_t until_ns, bool renew) {
+  std::optional<uint32_t> counted;
+  update(key_of(id, Kind::count), now_ns, [&](uint64_t old) -> std::optional<uint64_t> {
+    const bool holds = until_of(old) > now_ns;
+    const uint32_t before = holds ? count_of(old) : 0;
+    counted.reset();
+    if (before >= std::min(limit, max_count)) return std::nullopt;
+    counted = before + 1;
+    return pack(*counted, holds && !renew ? until_of(old) : until_ns);
+  });
+  return counted;
+}
+
+uint32_t LimitZone::counted(uint64_t id, int64_t now_ns) const {
+  const uint64_t value = find(key_of(id, Kind::count));
+  return until_of(value) > now_ns ? count_of(value) : 0;
+}
+
+void LimitZone::forget_count(uint64_t id) {
+  update(key_of(id, Kind::count), 0, [](uint64_t old) { return old == 0 ? std::nullopt : std::optional<uint64_t>(0); });
+}
+
+void LimitZone::ban(uint64_t id, int64_t now_ns, int64_t until_ns) {
+  update(key_of(id, Kind::ban), now_ns, [&](uint64_t) { return std::optional<uint64_t>(static_cast<uint64_t>(until_ns)); });
+}
+
+int64_t LimitZone::banned_until(uint64_t id, int64_t now_ns) const {
+  const auto until = static_cast<int64_t>(find(key_of(id, Kind::ban)));
+  return until > now_ns ? until : 0;
+}
+
+bool LimitZone::lift_ban(uint64_t id, int64_t now_ns) {
+  bool held = false;
+  update(key_of(id, Kind::ban), now_ns, [&](uint64_t old) {
+    held = static_cast<int64_t>(old) > now_ns;
+    return old == 0 ? std::nullopt : std::optional<uint64_t>(0);
+  });
+  return held;
+}
+
+LimitZone::Usage LimitZone::usage(int64_t now_ns) const {
+  Usage usage;
+  usage.cells = bucket_count_ * bucket_cells;
+  usage.evicted = __atomic_load_n(&shared_->evicted, __ATOMIC_RELAXED);
+  usage.crowded = __atomic_load_n(&shared_->crowded, __ATOMIC_RELAXED);
+  for (size_t i = 0; i < bucket_count_; ++i) {
+    uint64_t keys[bucket_cells];
+    uint64_t* end = keys;
+    for (const Cell& cell : buckets_[i].cells) {
+      const Cell now = load(cell);
+      if (now.key == 0) continue;
+      if (std::find(keys, end, now.key) != end) ++usage.doubled;
+      *end++ = now.key;
+      if (end_of(now) > now_ns) ++usage.live;
+      if (is_ban(now, now_ns)) ++usage.bans;
+    }
+  }
+  return usage;
+}
+
+}  // namespace goma::core

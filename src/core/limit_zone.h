@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How much everybody has taken: the cells of rate limits, shared by all workers of a host and outliving each of them.
+// A zone of the slab holds buckets of eight cells; a cell is two words, the key and what is known of it, and changes
+// only by one compare-and-swap of both. So a decision is exact over any number of workers, and a worker that is
+// killed at any instant leaves nothing half done: there is no lock and nothing to repair.
+//
+// The one idea: every value tells when it stops mattering, in a clock that all processes share (CLOCK_MONOTONIC). A
+// cell past that time is as good as empty, so nobody sweeps, and what must give way in a full bucket is the cell that
+// would have been forgotten soonest. A ban that is in force never gives way.
+//
+//   level  the time at which a bucket will be full again (the theoretical arrival time of GCRA, ITU-T I.371)
+//   count  a number of events and the end of the time they count for
+//   ban    the end of the ban
+//
+// The invariant: a key has one cell. Two workers that meet a new key at the same moment may write two; who then sees
+// another's takes its own back and begins again.
+//
+// It does not know what a key stands for, and agrees with no other host.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/result.h"
+
+namespace goma::core {
+
+class Slab;
+
+class LimitZone {
+ public:
+  static constexpr size_t bucket_cells = 8;
+  static constexpr size_t default_bytes = size_t{16} << 20;
+  static constexpr uint32_t max_count = (1u << 30) - 1;
+
+  // The zone of this slab, which must outlive it; made when there is none. An existing zone keeps its size.
+  // Error: exhausted.
+  static Result<LimitZone> open(Slab& slab, size_t bytes = default_bytes);
+
+  // A number for a pair of texts, under the zone's secret; seed chains them into longer lists.
+  uint64_t id(std::string_view first, std::string_view second, uint64_t seed = 0) const;
+
+  // Times are nanoseconds of CLOCK_MONOTONIC. An id has its own level, its own count and its own ban.
+
+  struct Level {
+    bool taken = false;    // there was room for one more
+    int64_t debt_ns = 0;   // until the bucket is full again
+  };
+  // Takes one from a bucket that gets one back every interval_ns and holds capacity_ns / interval_ns. Nothing is
+  // changed when there is no room. Requires: 0 < interval_ns <= capacity_ns < 2^62.
+  Level take(uint64_t id, int64_t now_ns, int64_t interval_ns, int64_t capacity_ns);
+
+  // Counts one more when that makes at most `limit`; the count is forgotten at until_ns (the first one's, or with
+  // `renew` the latest one's). Returns the count with this one; nothing when the limit is reached.
+  std::optional<uint32_t> count(uint64_t id, int64_t now_ns, uint32_t limit, int64_t until_ns, bool renew = false);
+  uint32_t counted(uint64_t id, int64_t now_ns) const;
+  void forget_count(uint64_t id);
+
+  void ban(uint64_t id, int64_t now_ns, int64_t until_ns);
+  // When the ban ends; 0: there is none.
+  int64_t banned_until(uint64_t id, int64_t now_ns) const;
+  // False: there was none.
+  bool lift_ban(uint64_t id, int64_t now_ns);
+
+  // Reads the whole zone: for a scrape, not for a request.
+  struct Usage {
+    uint64_t cells = 0;     // there are
+    uint64_t live = 0;      // hold something that matters
+    uint64_t bans = 0;      // of these
+    uint64_t evicted = 0;   // mattered and gave way, since the zone was made
+    uint64_t crowded = 0;   // found only bans, and was not kept
+    uint64_t doubled = 0;   // keys that have more than one cell; more than 0 for an instant only
+  };
+  Usage usage(int64_t now_ns) const;
+
+ private:
+  enum class Kind : uint64_t { level = 1, count = 2, ban = 3 };
+  struct Cell {
+    uint64_t key;
+    uint64_t value;
+    bool operator==(const Cell&) const = default;
+  };
+  struct alignas(bucket_cells * sizeof(Cell)) Bucket {
+    Cell cells[bucket_cells];
+  };
+  struct Shared;
+
+  LimitZone(Shared& shared, Bucket* buckets, size_t count) : shared_(&shared), buckets_(buckets), bucket_count_(count) {}
+
+  static uint64_t key_of(uint64_t id, Kind kind) { return (id & ~uint64_t{3}) | static_cast<uint64_t>(kind); }
+  static int64_t end_of(const Cell& cell);
+  static bool is_ban(const Cell& cell, int64_t now_ns);
+  static Cell load(const Cell& cell);
+  static bool swap(Cell& cell, const Cell& from, const Cell& to);
+
+  Bucket& bucket(uint64_t key) const;
+  uint64_t find(uint64_t key) const;
+  template <class Change>
+  void update(uint64_t key, int64_t now_ns, Change change);
+  Cell* room(Bucket& bucket, int64_t now_ns, Cell& was);
+  bool is_alone(Bucket& bucket, Cell& cell, const Cell& wrote);
+
+  Shared* shared_;
+  Bucket* buckets_;
+  size_t bucket_count_;
+};
+
+}  // namespace goma::core

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a module sees of the host's limits while it judges one exchange: levels, counts and bans by id
+// (core/limit_zone.h), all at the moment of the exchange.
+//
+// The invariant: time is the loop's, so that everything a request is judged by happens at one instant.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/limit_zone.h"
+#include "http/exchange.h"
+#include "http/route_metrics.h"
+#include "http/runtime.h"
+
+namespace goma::http {
+
+class HostLimits {
+ public:
+  using Level = core::LimitZone::Level;
+  static constexpr uint32_t max_count = core::LimitZone::max_count;
+
+  explicit HostLimits(Exchange& x) : runtime_(x.runtime()), zone_(runtime_.limit_zone), now_ns_(runtime_.loop.now_us() * 1000) {}
+  // Whether there is room for limits at all. Everything below requires it.
+  bool open() const { return zone_ != nullptr; }
+
+  // A number for a pair of texts that no client can aim at; seed chains pairs into longer lists.
+  uint64_t id(std::string_view first, std::string_view second, uint64_t seed = 0) const { return zone_->id(first, second, seed); }
+
+  // Takes one from a bucket that gets one back every interval_ns and holds capacity_ns / interval_ns of them.
+  Level take(uint64_t id, int64_t interval_ns, int64_t capacity_ns) { return zone_->take(id, now_ns_, interval_ns, capacity_ns); }
+  // Counts one more, to be forgotten in for_ns (from the first one, or with `renew` from the latest), when that makes
+  // at most `limit`: the count, or nothing.
+  std::optional<uint32_t> count(uint64_t id, uint32_t limit, int64_t for_ns, bool renew = false) {
+    return zone_->count(id, now_ns_, limit, now_ns_ + for_ns, renew);
+  }
+  uint32_t counted(uint64_t id) const { return zone_->counted(id, now_ns_); }
+  void forget_count(uint64_t id) { zone_->forget_count(id); }
+  void ban(uint64_t id, int64_t for_ns) { zone_->ban(id, now_ns_, now_ns_ + for_ns); }
+  // What is left of a ban; 0: there is none.
+  int64_t banned_ns(uint64_t id) const {
+    const int64_t until_ns = zone_->banned_until(id, now_ns_);
+    return until_ns == 0 ? 0 : until_ns - now_ns_;
+  }
+
+  // The wall clock, nanoseconds since the Unix epoch.
+  int64_t wall_ns() const {
+    const timespec wall = runtime_.loop.wall();
+    return static_cast<int64_t>(wall.tv_sec) * 1'000'000'000 + wall.tv_nsec;
+  }
+  // Counts a request that was turned away: "refused" or "banned".
+  void turned_away(std::string_view outcome) const {
+    if (runtime_.metrics != nullptr) runtime_.metrics->limited(outcome);
+  }
+
+ private:
+  Runtime& runtime_;
+  core::LimitZone* zone_;
+  int64_t now_ns_;
+};
+
+}  // namespace goma::http
