@@ -19,7 +19,7 @@ namespace {
 using core::Code;
 
 constexpr std::string_view verbs[] = {"status", "reload", "test",     "stop",    "quit",   "reopen", "upgrade", "ping",
-                                      "workers", "routes", "backends", "certificates", "config", "help", "version"};
+                                      "workers", "routes", "backends", "certificates", "zones", "config", "help", "version"};
 constexpr std::string_view options[] = {"--json", "--workers", "--help", "--version", "--prefix", "--socket"};
 
 constexpr const char* help = R"(gomactl - drive a running goma
@@ -38,6 +38,7 @@ usage: gomactl [-p DIR | -s SOCKET] [--json] COMMAND
   routes              the routes that serve
   backends            the backends
   certificates        the certificates and when they end
+  zones               the shared memory and how full it is
   config show         the effective configuration
 
   -p, --prefix DIR    the instance that was started with -p DIR

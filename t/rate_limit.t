@@ -97,6 +97,9 @@ same(statuses(goma, "/ban", 1, "192.0.2.9"), [200], "others are not")
 metrics = goma.metrics()
 same((metrics['goma_rate_limited_total{outcome="banned"}'], metrics["goma_limit_bans"]), (2, 1), "metrics count them")
 expect(metrics['goma_limit_cells{state="live"}'] >= 10 and metrics["goma_limit_evicted_total"] == 0, "and the cells in use", metrics)
+zones = json.loads(goma.ctl("zones", "--json")[1])
+same((zones["limits"]["bans"], zones["limits"]["doubled"], [z["name"] for z in zones["zones"]].count("limits")), (1, 0, 1), "gomactl zones tells, too")
+expect("1 ban," in goma.ctl("zones")[1] and "consistent" in goma.ctl("zones")[1], "in words", goma.ctl("zones")[1])
 expect(wait_for(lambda: ask(goma, "/ban").status == 429), "a ban ends")
 
 # --- a limit is one for all workers, over reloads, killed workers and upgrades
@@ -155,4 +158,5 @@ most = 1100 + 1000 * (ended - began)                                    # reques
 least = 1100 + 1000 * (max(f.refused_at for f in floods) - first) - lost - 4 * BATCH  # of an answer on its way nobody knows when it was decided
 expect(least <= taken <= most, "exactly what is allowed was let in, over all workers, a reload, a killed worker and an upgrade",
        (least, taken, most, lost))
+same(json.loads(goma.ctl("zones", "--json")[1])["limits"]["doubled"], 0, "the zone is consistent after all that")
 note(f"{taken} of {least:.0f} to {most:.0f} allowed, {lost} lost, {sum(f.refused for f in floods)} refused")

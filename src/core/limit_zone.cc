@@ -17,6 +17,8 @@ namespace {
 constexpr int64_t tenth_ns = 100'000'000;
 constexpr uint64_t count_mask = LimitZone::max_count;
 
+constexpr size_t regions = 4096;  // parts of a zone of which it is known whether they were ever used
+
 uint64_t pack(uint32_t count, int64_t until_ns) {
   return (static_cast<uint64_t>((until_ns + tenth_ns - 1) / tenth_ns) << 30) | (count & count_mask);
 }
@@ -46,12 +48,12 @@ struct LimitZone::Shared {
   KeyedHash hash;
   uint64_t evicted;
   uint64_t crowded;
+  uint8_t used[regions];  // so that who only looks touches no memory
 };
 
 Result<LimitZone> LimitZone::open(Slab& slab, size_t bytes) {
   static_assert(sizeof(Cell) == 16 && sizeof(Bucket) == bucket_cells * sizeof(Cell));
-  constexpr size_t head = sizeof(Bucket);  // of which Shared takes a part
-  static_assert(sizeof(Shared) <= head);
+  constexpr size_t head = (sizeof(Shared) + sizeof(Bucket) - 1) / sizeof(Bucket) * sizeof(Bucket);
   Result<Slab::Zone> zone = slab.zone("limits", "limits", 1, std::max(bytes, 2 * head));
   if (!zone.ok()) return zone.error();
   auto* shared = static_cast<Shared*>(zone.value().memory);
@@ -92,9 +94,11 @@ bool LimitZone::swap(Cell& cell, const Cell& from, const Cell& to) {
   return swap_wide(reinterpret_cast<unsigned __int128*>(&cell), wide(from), wide(to));
 }
 
-LimitZone::Bucket& LimitZone::bucket(uint64_t key) const {
-  return buckets_[static_cast<size_t>((static_cast<unsigned __int128>(key) * bucket_count_) >> 64)];
+size_t LimitZone::index_of(uint64_t key) const {
+  return static_cast<size_t>((static_cast<unsigned __int128>(key) * bucket_count_) >> 64);
 }
+
+size_t LimitZone::region_of(size_t index) const { return index * regions / bucket_count_; }
 
 // The value of a key; 0 when it has no cell.
 uint64_t LimitZone::find(uint64_t key) const {
@@ -154,6 +158,8 @@ void LimitZone::update(uint64_t key, int64_t now_ns, Change change) {
       return;
     }
     const Cell wanted{*value == 0 ? 0 : key, *value};
+    uint8_t& used = shared_->used[region_of(index_of(key))];
+    if (!known && __atomic_load_n(&used, __ATOMIC_RELAXED) == 0) __atomic_store_n(&used, 1, __ATOMIC_RELAXED);
     if (!swap(*cell, was, wanted)) continue;
     if (known || *value == 0) return;
     if (!is_alone(home, *cell, wanted)) continue;
@@ -221,7 +227,14 @@ LimitZone::Usage LimitZone::usage(int64_t now_ns) const {
   usage.cells = bucket_count_ * bucket_cells;
   usage.evicted = __atomic_load_n(&shared_->evicted, __ATOMIC_RELAXED);
   usage.crowded = __atomic_load_n(&shared_->crowded, __ATOMIC_RELAXED);
-  for (size_t i = 0; i < bucket_count_; ++i) {
+  for (size_t region = 0; region < regions; ++region) {
+    if (__atomic_load_n(&shared_->used[region], __ATOMIC_RELAXED) != 0) count_region(region, now_ns, usage);
+  }
+  return usage;
+}
+
+void LimitZone::count_region(size_t region, int64_t now_ns, Usage& usage) const {
+  for (size_t i = (region * bucket_count_ + regions - 1) / regions; i < bucket_count_ && region_of(i) == region; ++i) {
     uint64_t keys[bucket_cells];
     uint64_t* end = keys;
     for (const Cell& cell : buckets_[i].cells) {
@@ -233,7 +246,6 @@ LimitZone::Usage LimitZone::usage(int64_t now_ns) const {
       if (is_ban(now, now_ns)) ++usage.bans;
     }
   }
-  return usage;
 }
 
 }  // namespace goma::core

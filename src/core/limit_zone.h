@@ -65,7 +65,7 @@ class LimitZone {
   // False: there was none.
   bool lift_ban(uint64_t id, int64_t now_ns);
 
-  // Reads the whole zone: for a scrape, not for a request.
+  // Reads every part of the zone that was ever used: for a scrape, not for a request.
   struct Usage {
     uint64_t cells = 0;     // there are
     uint64_t live = 0;      // hold something that matters
@@ -96,7 +96,10 @@ class LimitZone {
   static Cell load(const Cell& cell);
   static bool swap(Cell& cell, const Cell& from, const Cell& to);
 
-  Bucket& bucket(uint64_t key) const;
+  size_t index_of(uint64_t key) const;
+  Bucket& bucket(uint64_t key) const { return buckets_[index_of(key)]; }
+  size_t region_of(size_t index) const;
+  void count_region(size_t region, int64_t now_ns, Usage& usage) const;
   uint64_t find(uint64_t key) const;
   template <class Change>
   void update(uint64_t key, int64_t now_ns, Change change);

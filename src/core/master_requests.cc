@@ -32,6 +32,7 @@ void Master::on_request(uint64_t client, const std::vector<std::string>& words) 
   const std::string& verb = words.front();
   if (verb == "status") return control_.answer(client, Answer{0, status(json), {}});
   if (verb == "workers") return control_.answer(client, Answer{0, json ? workers_json(*family_) + "\n" : workers_text(*family_), {}});
+  if (verb == "zones") return control_.answer(client, Answer{0, json ? zones_json(slab_, loop_.now_us() * 1000) : zones_text(slab_, loop_.now_us() * 1000), {}});
   if (verb == "ping") return answer(waiter, 0, fmt::format("gomactl: goma is alive, pid {}\n", ::getpid()), fmt::format("{{\"ok\":true,\"pid\":{}}}\n", ::getpid()));
   if (verb == "reload") return request_reload(waiter, options);
   if (verb == "test") return request_test(waiter);

@@ -146,6 +146,10 @@ Slab::Zone Slab::zone_at(size_t index) const {
   return Zone{base_ + entry.offset, static_cast<size_t>(entry.bytes), static_cast<int>(index), false};
 }
 
+size_t Slab::zone_count() const { return __atomic_load_n(&header().zones, __ATOMIC_ACQUIRE); }
+
+std::string_view Slab::zone_name(size_t index) const { return header().zone[index].name; }
+
 Result<Slab::Zone> Slab::zone(std::string_view name, std::string_view type, uint32_t version, size_t bytes) {
   GOMA_CHECK(name.size() < sizeof ZoneEntry::name && type.size() < sizeof ZoneEntry::type && bytes > 0);
   const Lock lock(*this);
@@ -166,8 +170,7 @@ Result<Slab::Zone> Slab::zone(std::string_view name, std::string_view type, uint
   entry.version = version;
   entry.offset = offset;
   entry.bytes = bytes;
-  std::atomic_signal_fence(std::memory_order_release);
-  ++h.zones;
+  __atomic_store_n(&h.zones, h.zones + 1, __ATOMIC_RELEASE);  // for those who look without the lock
   Zone made = zone_at(h.zones - 1);
   made.fresh = true;
   return made;

@@ -75,6 +75,12 @@ class Slab {
 
   Usage usage() const;
 
+  // What there is, for people: calls visit(name, bytes) for every zone, oldest first.
+  template <class Visit>
+  void each_zone(Visit visit) const {
+    for (size_t i = 0; i < zone_count(); ++i) visit(zone_name(i), zone_at(i).bytes);
+  }
+
   // The one lock of the slab, held for as long as this lives. Short work only.
   class Lock {
    public:
@@ -94,6 +100,8 @@ class Slab {
   static Result<Slab> map(Descriptor fd, size_t size);
   void initialise(size_t size);
   Zone zone_at(size_t index) const;
+  size_t zone_count() const;
+  std::string_view zone_name(size_t index) const;
   uint64_t take_locked(size_t pages);
   uint64_t find_run(size_t pages) const;
   void mark(uint64_t first, size_t pages, bool taken);

@@ -9,6 +9,7 @@
 
 #include <ctime>
 
+#include "core/limit_zone.h"
 #include "core/log.h"
 
 namespace goma::core {
@@ -55,6 +56,11 @@ std::string duration_text(int64_t seconds) {
   if (seconds < 3600) return fmt::format("{}m {}s", seconds / 60, seconds % 60);
   if (seconds < 86400) return fmt::format("{}h {}m", seconds / 3600, seconds % 3600 / 60);
   return fmt::format("{}d {}h", seconds / 86400, seconds % 86400 / 3600);
+}
+
+std::string size_text(uint64_t bytes) {
+  if (bytes < 1'048'576) return fmt::format("{:.1f} KiB", static_cast<double>(bytes) / 1024);
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / 1'048'576);
 }
 
 const char* plural(uint64_t n) { return n == 1 ? "" : "s"; }
@@ -161,6 +167,34 @@ Answer change_answer(const ChangeOutcome& o, const Generation* current, bool jso
   if (!o.ok && o.code == 78 && o.problems.find(o.reason) == std::string::npos) answer.err += o.reason + "\n";
   (o.ok ? answer.out : answer.err) += fmt::format("gomactl: {}\n", change_line(o, current));
   return answer;
+}
+
+// ---------------------------------------------------------------- shared memory
+
+std::string zones_text(Slab& slab, int64_t now_ns) {
+  const Slab::Usage usage = slab.usage();
+  std::string text = fmt::format("shared memory of {}, {} given to zones\n", size_text(usage.size), size_text(usage.taken));
+  slab.each_zone([&](std::string_view name, size_t bytes) { text += fmt::format("  {:<12} {:>9}\n", name, size_text(bytes)); });
+  if (const Result<LimitZone> limits = LimitZone::open(slab)) {
+    const LimitZone::Usage use = limits.value().usage(now_ns);
+    text += fmt::format("limits: {} of {} cells live, {} ban{}, {} forgotten and {} not counted for lack of room, {}\n", use.live, use.cells, use.bans,
+                        plural(use.bans), use.evicted, use.crowded, use.doubled == 0 ? "consistent" : fmt::format("{} keys twice", use.doubled));
+  }
+  return text;
+}
+
+std::string zones_json(Slab& slab, int64_t now_ns) {
+  const Slab::Usage usage = slab.usage();
+  std::string zones, limits;
+  slab.each_zone([&](std::string_view name, size_t bytes) {
+    zones += fmt::format("{}{{\"name\":{},\"bytes\":{}}}", zones.empty() ? "" : ",", quoted(name), bytes);
+  });
+  if (const Result<LimitZone> found = LimitZone::open(slab)) {
+    const LimitZone::Usage use = found.value().usage(now_ns);
+    limits = fmt::format(",\"limits\":{{\"cells\":{},\"live\":{},\"bans\":{},\"evicted\":{},\"crowded\":{},\"doubled\":{}}}", use.cells, use.live,
+                         use.bans, use.evicted, use.crowded, use.doubled);
+  }
+  return fmt::format("{{\"bytes\":{},\"taken\":{},\"zones\":[{}]{}}}\n", usage.size, usage.taken, zones, limits);
 }
 
 }  // namespace goma::core

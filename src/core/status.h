@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the master says about itself: the answers of `gomactl status`, `workers` and `reload`, for people and as JSON.
+// What the master says about itself: the answers of `gomactl status`, `workers`, `zones` and `reload`, for people and as JSON.
 // Text in, text out; it changes nothing.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "core/control.h"
 #include "core/family.h"
 #include "core/listener.h"
+#include "core/slab.h"
 
 namespace goma::core {
 
@@ -29,6 +30,9 @@ std::string status_text(const StatusInput& input);
 std::string status_json(const StatusInput& input);
 std::string workers_text(const Family& family);
 std::string workers_json(const Family& family);
+// The zones of the shared memory, and how full those are that fill. now_ns: CLOCK_MONOTONIC.
+std::string zones_text(Slab& slab, int64_t now_ns);
+std::string zones_json(Slab& slab, int64_t now_ns);
 
 // "reloaded: generation 8, 12 routes (+1 -0 ~2), 2 workers, 41 ms" or "reload refused; generation 7, loaded 09:12:03,
 // keeps serving".
