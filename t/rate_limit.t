@@ -39,7 +39,7 @@ def setting():
 
 goma = Goma(start=False)
 routes, limits = setting()
-PROXY = {"proxy": {"enabled": True, "trustedProxies": ["127.0.0.1"]}, "monitoring": {"enableMetrics": True}, "log": {"level": "error"}}
+PROXY = {"proxy": {"enabled": True, "trustedProxies": ["127.0.0.1"]}, "monitoring": {"enableMetrics": True}, "log": {"level": "warn"}}
 goma.configure(routes, limits, **PROXY)
 goma.start()
 
@@ -93,6 +93,7 @@ for path in ("/fixed", "/sliding"):
 same(statuses(goma, "/ban", 4), [200, 429, 429, 403], "who is refused too often is banned")
 answer = ask(goma, "/ban")
 same((answer.status, "Client temporarily banned due to repeated abuse" in answer.text, answer["Retry-After"]), (403, True, "1"), "and told so")
+expect(goma.told('"a client is banned" route=ban middleware=ban client=192.0.2.1 seconds=1'), "the log tells it")
 same(statuses(goma, "/ban", 1, "192.0.2.9"), [200], "others are not")
 metrics = goma.metrics()
 same((metrics['goma_rate_limited_total{outcome="banned"}'], metrics["goma_limit_bans"]), (2, 1), "metrics count them")

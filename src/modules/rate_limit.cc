@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/log.h"
 #include "core/schema.h"
 #include "core/text.h"
 #include "http/client_address.h"
@@ -110,7 +111,7 @@ class RateLimit final : public http::Middleware {
     const Decision decision = s_.algorithm == Algorithm::token_bucket ? from_bucket(limits, id) : from_window(limits, id);
     if (s_.headers) describe(x, decision);
     if (decision.taken) return http::Verdict::next();
-    strike(limits, id);
+    strike(x, limits, id);
     limits.turned_away("refused");
     return refuse(x, 429, "429 Too many requests. Try again later.", decision.wait_ns);
   }
@@ -120,7 +121,7 @@ class RateLimit final : public http::Middleware {
   Decision from_bucket(http::HostLimits& limits, uint64_t id) const;
   Decision from_window(http::HostLimits& limits, uint64_t id) const;
   void describe(http::Exchange& x, const Decision& decision) const;
-  void strike(http::HostLimits& limits, uint64_t id) const;
+  void strike(http::Exchange& x, http::HostLimits& limits, uint64_t id) const;
   http::Verdict refuse(http::Exchange& x, int status, std::string_view message, int64_t wait_ns) const;
   static std::string_view seconds(http::Exchange& x, int64_t ns);
 
@@ -204,12 +205,14 @@ void RateLimit::describe(http::Exchange& x, const Decision& decision) const {
   x.add_response_header("X-RateLimit-Reset", reset);
 }
 
-void RateLimit::strike(http::HostLimits& limits, uint64_t id) const {
+// A ban is told once, with the address; what else tells the client apart may be a secret.
+void RateLimit::strike(http::Exchange& x, http::HostLimits& limits, uint64_t id) const {
   if (s_.ban_after == 0) return;
   const std::optional<uint32_t> strikes = limits.count(id, s_.ban_after, s_.ban_ns, true);
   if (strikes && *strikes < s_.ban_after) return;
   limits.ban(id, s_.ban_ns);
   limits.forget_count(id);
+  core::log::warn("a client is banned", {{"route", x.route_name()}, {"middleware", s_.name}, {"client", x.client().ip}, {"seconds", s_.ban_ns / second_ns}});
 }
 
 http::Verdict RateLimit::refuse(http::Exchange& x, int status, std::string_view message, int64_t wait_ns) const {
