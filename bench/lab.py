@@ -153,10 +153,13 @@ class Origin:
         self.process.wait()
 
 
-class Gateway:
-    """A running gateway. `features` maps what is measured (plain, log, fixed, routes) to the port that serves it."""
+FEATURES = ("plain", "log", "fixed", "limit", "routes", "tls")
 
-    def __init__(self, name, scratch, origin, routes=ROUTES, features=("plain", "log", "fixed", "routes", "tls")):
+
+class Gateway:
+    """A running gateway. `features` maps what is measured (one of FEATURES) to the port that serves it."""
+
+    def __init__(self, name, scratch, origin, routes=ROUTES, features=FEATURES):
         self.name, self.origin, self.routes = name, origin, routes
         self.dir = os.path.join(scratch, name)
         os.makedirs(self.dir, mode=0o755)
@@ -195,7 +198,7 @@ class Gateway:
             text = source.read()
         values = {"DIR": self.dir, "ORIGIN": f"127.0.0.1:{self.origin}", "BODY": FIXED_BODY,
                   **{f.upper(): f"127.0.0.1:{p}" for f, p in self.features.items()}, **values}
-        for feature in ("plain", "log", "fixed", "routes", "tls"):
+        for feature in FEATURES:
             if feature not in self.features:  # a block between two marks is left out as a whole
                 text = re.sub(rf"# \[{feature}\n.*?# {feature}\]\n", "", text, flags=re.S)
         text = re.sub(r"@([A-Z]+)@", lambda m: values[m.group(1)], text)
@@ -226,7 +229,7 @@ class Gateway:
         if feature == "routes":
             lines = [route % (f"svc-{i}", f"/api/v1/svc-{i}", backend, "") for i in range(self.routes + extra)]
         else:
-            lines = [route % ("all", "/", backend, ", middlewares: [fixed]" if feature == "fixed" else "")]
+            lines = [route % ("all", "/", backend, f", middlewares: [{feature}]" if feature in ("fixed", "limit") else "")]
         listens, tls = self.goma_listens(feature)
         return self.render("goma.yml", os.path.join(feature, "goma.yml"), LISTENS=listens, TLS=tls,
                            ACCESS="\"on\"" if feature == "log" else "\"off\"", LIST="\n".join(lines))

