@@ -27,6 +27,7 @@ namespace {
 
 constexpr int64_t second_ns = 1'000'000'000;
 constexpr int64_t longest_ns = int64_t{1} << 61;
+constexpr int64_t longest_ban_ns = 10 * 365 * 86'400 * second_ns;  // a count can be kept for five times that
 
 struct KeyStrategyConf {
   std::string source = "ip";
@@ -250,8 +251,8 @@ bool check(http::BuildContext& context, const RateLimitConf& conf, const Setting
                            windows ? "requestsPerUnit and burst may be 1073741823 together" : "it would take more than 70 years to earn");
     return false;
   }
-  if (conf.ban_duration.nanoseconds <= 0 || conf.ban_duration.nanoseconds > longest_ns) {
-    context.problems.error("bad-value", http::rule_place(context, "banDuration"), fmt::format("{}banDuration must be more than 0", who), "for example 10m");
+  if (conf.ban_duration.nanoseconds <= 0 || conf.ban_duration.nanoseconds > longest_ban_ns) {
+    context.problems.error("bad-value", http::rule_place(context, "banDuration"), fmt::format("{}banDuration must be more than 0 and at most 87600h", who), "for example 10m");
     return false;
   }
   return true;

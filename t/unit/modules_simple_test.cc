@@ -271,6 +271,8 @@ void wrong_limits_are_refused() {
   CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 0}"), "out-of-range");
   CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5, unit: minutes}"), "bad-value");
   CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5, banDuration: 0s}"), "bad-value");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5, banDuration: 87600h}"), "");
+  CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 5, banDuration: 87601h}"), "bad-value");
   CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 1, unit: day, burst: 1000000000}"), "bad-value");
   CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 1000000000, burst: 1000000000}"), "");
   CHECK_EQ(refusal("type: rateLimit, rule: {requestsPerUnit: 1000000000, burst: 1000000000, algorithm: fixedWindow}"), "bad-value");
