@@ -213,15 +213,6 @@ int64_t LimitZone::banned_until(uint64_t id, int64_t now_ns) const {
   return until > now_ns ? until : 0;
 }
 
-bool LimitZone::lift_ban(uint64_t id, int64_t now_ns) {
-  bool held = false;
-  update(key_of(id, Kind::ban), now_ns, [&](uint64_t old) {
-    held = static_cast<int64_t>(old) > now_ns;
-    return old == 0 ? std::nullopt : std::optional<uint64_t>(0);
-  });
-  return held;
-}
-
 LimitZone::Usage LimitZone::usage(int64_t now_ns) const {
   Usage usage;
   usage.cells = bucket_count_ * bucket_cells;

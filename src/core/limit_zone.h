@@ -62,8 +62,6 @@ class LimitZone {
   void ban(uint64_t id, int64_t now_ns, int64_t until_ns);
   // When the ban ends; 0: there is none.
   int64_t banned_until(uint64_t id, int64_t now_ns) const;
-  // False: there was none.
-  bool lift_ban(uint64_t id, int64_t now_ns);
 
   // Reads every part of the zone that was ever used: for a scrape, not for a request.
   struct Usage {

@@ -9,13 +9,10 @@
 #include <string_view>
 
 namespace goma::core {
+class LimitZone;
 class Metrics;
 class Slab;
 }  // namespace goma::core
-
-namespace goma::core {
-class LimitZone;
-}
 
 namespace goma::http {
 

@@ -286,6 +286,7 @@ void ServerMetrics::handshake(std::string_view version, bool resumed) {
 void ServerMetrics::handshake_failed(std::string_view reason) { series_->count(series_->failed_handshakes, reason.empty() ? "closed" : reason); }
 
 void ServerMetrics::limited(std::string_view outcome) { series_->count(series_->limited, outcome); }
+
 void ServerMetrics::abuse(std::string_view kind) { series_->count(series_->abuse, kind); }
 
 void ServerMetrics::retry() { series_->metrics.add(series_->retry); }

@@ -49,7 +49,7 @@ struct Runtime {
   RequestIds* ids = nullptr;
   RouteBinder* binder = nullptr;
   Visitors* visitors = nullptr;  // null: metrics are off
-  core::LimitZone* limit_zone = nullptr;     // null: there was no room for one, or it is a test's
+  core::LimitZone* limit_zone = nullptr;  // null: there was no room for it, and rate limits do not hold
   core::ProcessTable* processes = nullptr;  // told what is being served, for a crash report
   Site* site = nullptr;
   ConnectionLimits limits = {};
