@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bytes under keys, shared by all workers of a host and outliving each of them: what a response cache keeps. A zone of
+// the slab has an index of buckets of eight cells, changed by compare-and-swap like those of core/limit_zone.h, and
+// segments that entries are appended to, written once and read in place.
+//
+// The one idea: only whole segments are given up. A segment has a generation; what points into it names the generation
+// it was written in, and is as good as absent when that has passed. So nobody keeps a free list, nothing has to be
+// unlinked, and a worker that is killed at any instant leaves at worst some bytes that nobody points to, until their
+// segment's turn comes. Entries that were read since they were written are carried over when their segment goes, so
+// that what stays is what is asked for.
+//
+// The invariant: bytes of a published entry never change, and their segment is not reused while an Entry pins it. A
+// pin belongs to a process; those of one that is dead do not count.
+//
+// It does not know what an entry means, when it is stale, or what HTTP is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/result.h"
+
+namespace goma::core {
+
+class Slab;
+
+class CacheZone {
+ public:
+  static constexpr size_t segment_bytes = size_t{1} << 20;
+  static constexpr size_t piece_bytes = size_t{64} << 10;  // the longest run of body bytes in one piece
+  static constexpr size_t max_head_bytes = size_t{32} << 10;
+
+  struct Key {
+    uint64_t high = 0, low = 0;
+    bool operator==(const Key&) const = default;
+  };
+
+  // The zone of this slab, which must outlive it; made with room for `bytes` when there is none. An existing zone keeps
+  // its size. Error: exhausted (no room in the slab, or too small: at least 4 segments), busy (too many processes).
+  static Result<CacheZone> open(Slab& slab, size_t bytes);
+  CacheZone(CacheZone&& other) noexcept;
+  CacheZone& operator=(CacheZone&&) = delete;
+  // Gives up the pins of this process.
+  ~CacheZone();
+
+  // A key for a text, under the zone's secret: no client can aim at another's. seed chains.
+  Key key(std::string_view text, Key seed = {}) const;
+
+  // ---------------------------------------------------------------- reading
+
+  // A published entry, pinned: its bytes stay in place as long as this lives. Empty: a miss.
+  class Entry {
+   public:
+    Entry() = default;
+    Entry(Entry&& other) noexcept;
+    Entry& operator=(Entry&& other) noexcept;
+    ~Entry();
+    explicit operator bool() const { return zone_ != nullptr; }
+    std::string_view head() const;         // what publish() was given
+    uint64_t body_size() const;
+    size_t pieces() const;
+    std::string_view piece(size_t index) const;  // of the body, in order
+    uint64_t stamp() const;                // another one for every publish: tells two entries of a key apart
+
+   private:
+    friend class CacheZone;
+    CacheZone* zone_ = nullptr;
+    const void* record_ = nullptr;
+  };
+
+  // The entry of a key, and that it was asked for is remembered; empty when there is none.
+  Entry find(Key key);
+
+  // ---------------------------------------------------------------- writing
+
+  // An entry being written. Bytes are visible to nobody until publish; dropping it abandons them.
+  class Draft {
+   public:
+    Draft() = default;
+    Draft(Draft&& other) noexcept;
+    Draft& operator=(Draft&& other) noexcept;
+    ~Draft();
+    explicit operator bool() const { return zone_ != nullptr; }
+    // Appends body bytes. False, and the draft is empty then: there is no room (every segment is pinned, or the entry
+    // would be larger than a sixteenth of the zone).
+    bool append(std::string_view data);
+    uint64_t body_size() const;
+    // Makes it the entry of the key in one step, in place of the one before. False: no room for the head; nothing has
+    // changed. The draft is empty afterwards.
+    bool publish(Key key, std::string_view head);
+
+   private:
+    friend class CacheZone;
+    CacheZone* zone_ = nullptr;
+    void* writing_ = nullptr;
+  };
+
+  // Begins an entry. Empty: no room.
+  Draft begin();
+  // Gives the key the body of an existing entry under another head (a response that was validated, RFC 9111 4.3.4).
+  // False: no room, or the key has another entry by now.
+  bool replace_head(Key key, const Entry& entry, std::string_view head);
+  // False: there was none.
+  bool remove(Key key);
+
+  // ---------------------------------------------------------------- one at a time
+
+  // Whether the caller is the one that fetches this key, until until_ms (CLOCK_MONOTONIC); false: somebody else is. A
+  // lease of a process that died is free again.
+  bool lease(Key key, int64_t now_ms, int64_t until_ms);
+  bool is_leased(Key key, int64_t now_ms) const;
+  void release(Key key);
+
+  // ---------------------------------------------------------------- purging
+
+  // What carries this mark and was stored before `at_ms` (wall clock) is gone. A mark is the key of a URL, a prefix or a
+  // tag. When there is no room for more marks, everything stored before is gone.
+  void purge(Key mark, int64_t at_ms);
+  void purge_all(int64_t at_ms);
+  // When anything was purged last: who was stored after that needs not be looked at closer. 0: never.
+  int64_t purged_ms() const;
+  // Whether what carries the mark and was stored at stored_ms is gone.
+  bool is_purged(Key mark, int64_t stored_ms) const;
+
+  // ---------------------------------------------------------------- how it is
+
+  struct Usage {
+    uint64_t segments = 0;       // there are
+    uint64_t used_segments = 0;  // hold something
+    uint64_t pinned_segments = 0;
+    uint64_t bytes = 0;          // room for entries
+    uint64_t entries = 0;        // that can be found
+    uint64_t entry_bytes = 0;    // of these
+    uint64_t evicted = 0;        // entries that gave way, since the zone was made
+    uint64_t carried = 0;        // entries that were asked for and therefore moved on
+    uint64_t refused = 0;        // drafts without room
+    uint64_t faulty = 0;         // found damaged by verify() or find(), and dropped
+  };
+  // Walks the index: for a scrape, not for a request.
+  Usage usage() const;
+  // Reads every entry and compares it with its checksum; drops what does not agree.
+  Usage verify();
+
+ private:
+  struct Shared;
+  explicit CacheZone(Shared& shared);
+  Shared* shared_;
+  void* self_ = nullptr;  // this process's row of pins
+};
+
+}  // namespace goma::core
