@@ -39,6 +39,8 @@ GOMA = os.path.abspath(os.environ.get("GOMA_BIN") or os.path.join(ROOT, "build",
 GOMACTL = os.path.join(os.path.dirname(GOMA), "gomactl")
 LONG = os.environ.get("GOMA_LONG") == "1"
 
+at_end = []                     # functions for when every gateway is stopped; each returns the problems it found
+
 _tests = 0
 _failed = 0
 _ended = False
@@ -524,6 +526,9 @@ def _finish():
             note(f"kept {goma.directory}")
         else:
             shutil.rmtree(goma.directory, ignore_errors=True)
+    for function in at_end:
+        problems = function()
+        expect(not problems, "guards: what the test started besides the gateway has ended", "\n".join(problems))
     print(f"1..{_tests}", flush=True)
     if _failed:
         note(f"{_failed} of {_tests} failed")
