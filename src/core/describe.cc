@@ -138,11 +138,12 @@ void SchemaWriter::property(const Field& field, std::string_view name) {
   json_.open(name, '{');
   std::string doc(field.doc);
   if (field.kind == Kind::reserved) doc += " Not implemented by this version of goma.";
-  if (name != field.name) doc = fmt::format("Old spelling of {}. {}", field.name, doc);
+  const bool old = name != field.name && name == field.old_name;
+  if (name != field.name) doc = fmt::format("{} spelling of {}. {}", old ? "Old" : "Another", field.name, doc);
   if (!field.replaced_by.empty()) doc += fmt::format(" Use {} instead.", field.replaced_by);
   if (field.is_addition) doc += " (goma only)";
   json_.text("description", doc);
-  if (name != field.name || !field.replaced_by.empty()) json_.raw("deprecated", "true");
+  if (old || !field.replaced_by.empty()) json_.raw("deprecated", "true");
   const std::string value = default_text(field);
   const bool literal = field.kind == Kind::boolean || field.kind == Kind::integer || field.kind == Kind::seconds || field.kind == Kind::number;
   if (!value.empty()) json_.raw("default", literal ? value : json_quote(value.front() == '"' ? std::string_view(value).substr(1, value.size() - 2) : std::string_view(value)));
@@ -161,6 +162,7 @@ void SchemaWriter::fields_body(std::span<const Field> fields) {
   json_.open("properties", '{');
   for (const Field& field : fields) {
     property(field, field.name);
+    for (std::string_view alias : field.aliases) property(field, alias);
     if (!field.old_name.empty()) property(field, field.old_name);
   }
   json_.close('}');

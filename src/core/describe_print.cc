@@ -111,7 +111,8 @@ void Printer::section(const Section& section, const void* conf, const yaml::Node
   for (const Field& f : section.fields) {
     if (f.kind == Kind::reserved || !f.replaced_by.empty()) continue;
     if (f.is_optional && f.count(f.member(const_cast<void*>(conf))) == 0) continue;
-    const yaml::Node* value = node == nullptr ? nullptr : node->find(f.name);
+    const yaml::Pair* pair = find_pair(node, f);
+    const yaml::Node* value = pair == nullptr ? nullptr : pair->value;
     if (value == nullptr && node != nullptr && !f.old_name.empty()) value = node->find(f.old_name);
     field(f, conf, value, join_where(where, f.name), indent, dash);
     dash = false;

@@ -5,6 +5,7 @@
 #include "core/describe_text.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -67,6 +68,8 @@ std::string remarks(const Field& field) {
   const bool number = field.kind == Kind::integer || field.kind == Kind::seconds;
   const bool bounded = number && field.max < std::numeric_limits<int32_t>::max();
   if (bounded && field.kind != Kind::seconds) out += fmt::format(" From {} to {}.", field.min, field.max);
+  if (!field.aliases.empty()) out += fmt::format(" Also spelled {}.", fmt::join(field.aliases, ", "));
+  if (!field.weaker_environment.empty()) out += fmt::format(" Variable: {}.", field.weaker_environment);
   if (!field.environment.empty()) out += fmt::format(" Variable: {}{}.", field.environment, field.environment_yields ? " (when the key is absent)" : "");
   if (!field.old_name.empty()) out += fmt::format(" Old spelling: {}{}.", field.old_name, field.is_inverted ? " (means the opposite)" : "");
   if (!field.replaced_by.empty()) out += fmt::format(" Old spelling; use {}.", field.replaced_by);

@@ -43,9 +43,12 @@ struct RedisSettings {
   size_t max_in_flight = 4096;        // commands that wait for an answer, per node
   size_t max_reply_bytes = size_t{16} << 20;
 
+  bool flush_on_startup = false;  // FLUSHDB when the gateway starts, never at a reload
+  bool flush_cluster = false;     // of a cluster too: every primary
+
   std::string place;  // "goma.yml:3:5 (gateway.redis)": where a person looks when it does not work
 
-  // Whether connections made for one serve the other.
+  // Whether connections made for one serve the other: who is spoken to, as whom, and how; not for how long.
   bool same_as(const RedisSettings& other) const;
 };
 

@@ -18,6 +18,14 @@ std::string join_where(std::string_view where, std::string_view key) {
   return fmt::format("{}{}{}", where, where.back() == '"' ? ": " : ".", key);
 }
 
+const yaml::Pair* find_pair(const yaml::Node* mapping, const Field& field) {
+  if (mapping == nullptr) return nullptr;
+  for (const yaml::Pair& pair : mapping->pairs) {
+    if (pair.key->text == field.name || std::find(field.aliases.begin(), field.aliases.end(), pair.key->text) != field.aliases.end()) return &pair;
+  }
+  return nullptr;
+}
+
 namespace {
 
 // Reading one mapping.
@@ -30,7 +38,9 @@ class Walk {
 
  private:
   bool same(std::string_view a, std::string_view b) const { return context_.ignore_case ? iequals(a, b) : a == b; }
+  bool names(const Field& field, std::string_view key) const;
   void place_key(const yaml::Pair& pair);
+  void twice(const yaml::Pair& first, const yaml::Pair& second);
   void unknown(const yaml::Node& key);
   void missing(const Field& field);
   void read_field(const Field& field, const yaml::Node& value, bool inverted);
@@ -91,7 +101,10 @@ void Walk::unknown(const yaml::Node& key) {
     return error("unknown-key", key, fmt::format("unknown key \"{}\" {}", key.text, in_where()), fmt::format("it belongs into \"{}\"", join_where(context_.where, home)));
   }
   std::vector<std::string_view> names;
-  for (const Field& field : fields_) names.push_back(field.name);
+  for (const Field& field : fields_) {
+    names.push_back(field.name);
+    names.insert(names.end(), field.aliases.begin(), field.aliases.end());
+  }
   const std::string_view near = suggest(key.text, names);
   Problem problem;
   problem.severity = near.empty() ? Severity::warning : Severity::error;
@@ -112,17 +125,32 @@ void Walk::warn_old(const Field& field, const yaml::Node& key, const yaml::Node&
                             fmt::format("write \"{}\"", instead));
 }
 
+bool Walk::names(const Field& field, std::string_view key) const {
+  return same(field.name, key) || std::any_of(field.aliases.begin(), field.aliases.end(), [&](std::string_view alias) { return same(alias, key); });
+}
+
+void Walk::twice(const yaml::Pair& first, const yaml::Pair& second) {
+  Problem problem;
+  problem.code = "duplicate-key";
+  problem.place = second.key->place();
+  problem.message = fmt::format("the keys \"{}\" and \"{}\" {} are the same", first.key->text, second.key->text, in_where());
+  problem.second = first.key->place();
+  problem.second_label = "first one here";
+  context_.problems.add(std::move(problem));
+  good_ = false;
+}
+
 // Finds the field a key belongs to; the new spelling wins over the old one.
 void Walk::place_key(const yaml::Pair& pair) {
   const std::string& name = pair.key->text;
   if (name.substr(0, 2) == "x-") return;
   for (size_t i = 0; i < fields_.size(); ++i) {
     const Field& field = fields_[i];
-    const bool current = same(field.name, name);
+    const bool current = names(field, name);
     if (!current && (field.old_name.empty() || !same(field.old_name, name))) continue;
     if (!current || !field.replaced_by.empty()) warn_old(field, *pair.key, *pair.value);
-    if (current && chosen_[i] != nullptr && same(field.name, chosen_[i]->key->text)) {
-      error("duplicate-key", *pair.key, fmt::format("the keys \"{}\" and \"{}\" {} are the same", chosen_[i]->key->text, name, in_where()));
+    if (current && chosen_[i] != nullptr && names(field, chosen_[i]->key->text)) {
+      twice(*chosen_[i], pair);
     } else if (current || chosen_[i] == nullptr) {
       chosen_[i] = &pair;
     }
@@ -247,7 +275,7 @@ bool Walk::run() {
     if (pair != nullptr && field.kind == Kind::reserved) {
       refuse_reserved(field, *pair);
     } else if (pair != nullptr) {
-      read_field(field, *pair->value, field.is_inverted && !same(field.name, pair->key->text));
+      read_field(field, *pair->value, field.is_inverted && !names(field, pair->key->text));
     }
     if (field.is_required && (pair == nullptr || pair->value->is_null())) missing(field);
   }
@@ -279,20 +307,20 @@ std::optional<bool> parse_go_bool(std::string_view text) {
 }
 
 // Puts the text of a variable into the field; false when it does not fit (and was told).
-bool put_variable(const Field& field, void* member, std::string_view text, const std::string& where, ReadContext& context) {
+bool put_variable(const Field& field, std::string_view variable, void* member, std::string_view text, const std::string& where, ReadContext& context) {
   yaml::Node node;
   node.text = text;
   node.style = yaml::Style::quoted;
   node.substituted = true;
   const auto go_bool = field.kind == Kind::boolean ? parse_go_bool(text) : std::optional<bool>();
   if (field.kind == Kind::boolean && !go_bool) {
-    context.problems.warning("bad-environment", {}, fmt::format("the environment variable {} for {} is not true or false and is ignored", field.environment, where));
+    context.problems.warning("bad-environment", {}, fmt::format("the environment variable {} for {} is not true or false and is ignored", variable, where));
     return false;
   }
   if (go_bool) node.text = *go_bool ? "true" : "false";
   Value value;
   if (auto complaint = judge(field, node, value)) {
-    context.problems.error("bad-environment", {}, fmt::format("the environment variable {}: {} {}", field.environment, where, complaint->message), complaint->hint);
+    context.problems.error("bad-environment", {}, fmt::format("the environment variable {}: {} {}", variable, where, complaint->message), complaint->hint);
     return false;
   }
   value.node = nullptr;
@@ -300,12 +328,12 @@ bool put_variable(const Field& field, void* member, std::string_view text, const
   return true;
 }
 
-bool put_variables(const Field& field, void* member, std::string_view text, const std::string& where, ReadContext& context) {
-  if (field.shape == Shape::single) return put_variable(field, member, text, where, context);
+bool put_variables(const Field& field, std::string_view variable, void* member, std::string_view text, const std::string& where, ReadContext& context) {
+  if (field.shape == Shape::single) return put_variable(field, variable, member, text, where, context);
   field.clear(member);
   bool good = true;
   for (std::string_view item : split(text, ',')) {
-    if (!trim(item).empty()) good = put_variable(field, member, trim(item), where, context) && good;
+    if (!trim(item).empty()) good = put_variable(field, variable, member, trim(item), where, context) && good;
   }
   return good;
 }
@@ -315,16 +343,20 @@ bool put_variables(const Field& field, void* member, std::string_view text, cons
 void apply_environment(const Section& section, void* into, const yaml::Node* node, Source& source, ReadContext& context,
                        std::map<std::string, std::string>& used) {
   for (const Field& field : section.fields) {
-    const yaml::Node* present = node == nullptr ? nullptr : node->find(field.name);
+    const yaml::Pair* pair = find_pair(node, field);
+    const yaml::Node* present = pair == nullptr ? nullptr : pair->value;
     const std::string where = join_where(context.where, field.name);
     if (field.kind == Kind::section && field.shape == Shape::single) {
       ReadContext inner{context.problems, where, context.ignore_case};
       apply_environment(*field.section, field.open(field.member(into)), present, source, inner, used);
     }
-    if (field.environment.empty() || (field.environment_yields && present != nullptr)) continue;
-    const auto text = source.env(std::string(field.environment));
-    if (!text || (text->empty() && (field.kind != Kind::string || field.shape != Shape::single))) continue;
-    if (put_variables(field, field.member(into), *text, where, context)) used[where] = field.environment;
+    for (const std::string_view variable : {field.weaker_environment, field.environment}) {
+      if (variable.empty() || (field.environment_yields && present != nullptr)) continue;
+      const auto text = source.env(std::string(variable));
+      const bool may_be_empty = field.kind == Kind::string && field.shape == Shape::single && !field.is_optional;
+      if (!text || (text->empty() && !may_be_empty)) continue;
+      if (put_variables(field, variable, field.member(into), *text, where, context)) used[where] = variable;
+    }
   }
 }
 

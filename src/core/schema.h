@@ -103,9 +103,11 @@ struct Field {
   std::span<const std::string_view> words{};  // enumeration
   bool words_ignore_case = false;
   std::string_view old_name;           // deprecated spelling, still accepted
+  std::span<const std::string_view> aliases{};  // spellings of other programs, as good as the name
   std::string_view replaced_by;        // the whole key is deprecated: what to use instead
   std::string_view environment;        // a variable that gives the value
   bool environment_yields = false;     // only when the file does not have the key
+  std::string_view weaker_environment; // a variable of another program: wins over the file, loses to `environment`
   std::string_view example;            // for messages and documents
   const Section* section = nullptr;
   const void* (*defaults)() = nullptr;                      // a default-made struct
@@ -277,6 +279,10 @@ constexpr auto one_of_ignoring_case(std::span<const std::string_view> words) {
 constexpr auto formerly(std::string_view name) {
   return [=](Field& f) { f.old_name = name; };
 }
+// Spellings of other programs, accepted without a word. `names` must be a constexpr array of std::string_view.
+constexpr auto also(std::span<const std::string_view> names) {
+  return [=](Field& f) { f.aliases = names; };
+}
 // An old boolean that means the opposite: disabled -> enabled.
 constexpr auto formerly_inverted(std::string_view name) {
   return [=](Field& f) { f.old_name = name, f.is_inverted = true; };
@@ -292,6 +298,10 @@ constexpr auto env(std::string_view name) {
 // An environment variable that is used when the file does not have the key.
 constexpr auto env_default(std::string_view name) {
   return [=](Field& f) { f.environment = name, f.environment_yields = true; };
+}
+// A variable of another program that wins over the file; one given with env() wins over both.
+constexpr auto other_env(std::string_view name) {
+  return [=](Field& f) { f.weaker_environment = name; };
 }
 constexpr auto example(std::string_view text) {
   return [=](Field& f) { f.example = text; };
@@ -390,6 +400,9 @@ bool read(const yaml::Node& node, const Section& section, void* into, ReadContex
 // does not fit is an error. Adds the variables used to `used`: "gateway.log.level" -> "GOMA_LOG_LEVEL".
 void apply_environment(const Section& section, void* into, const yaml::Node* node, Source& source, ReadContext& context,
                        std::map<std::string, std::string>& used);
+
+// The pair of the mapping that gives the field its value: by its name or an alias. Null when there is none, or no mapping.
+const yaml::Pair* find_pair(const yaml::Node* mapping, const Field& field);
 
 // "gateway.timeouts" + "read" -> "gateway.timeouts.read"; route "api" + "target" -> route "api": target.
 std::string join_where(std::string_view where, std::string_view key);

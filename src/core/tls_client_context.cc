@@ -67,11 +67,12 @@ Result<std::shared_ptr<const TlsRoots>> TlsRoots::parse(std::string_view pem) {
 
 TlsRoots::~TlsRoots() { X509_STORE_free(store_); }
 
-Result<std::shared_ptr<const TlsContext>> make_client_context(const TlsRoots* roots, std::string_view certificate, std::string_view key) {
+Result<std::shared_ptr<const TlsContext>> make_client_context(const TlsRoots* roots, std::string_view certificate, std::string_view key, TlsVersions versions) {
   SSL_CTX* made = SSL_CTX_new(TLS_client_method());
   GOMA_CHECK(made != nullptr);
   auto context = std::make_shared<const TlsContext>(made);
-  SSL_CTX_set_min_proto_version(made, TLS1_2_VERSION);
+  SSL_CTX_set_min_proto_version(made, versions.oldest == TlsVersion::v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  SSL_CTX_set_max_proto_version(made, versions.newest == TlsVersion::v1_2 ? TLS1_2_VERSION : TLS1_3_VERSION);
   SSL_CTX_set_options(made, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_mode(made, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

@@ -34,10 +34,16 @@ class TlsRoots {
   size_t count_ = 0;
 };
 
+// Versions of TLS that are spoken; 1.2 is the oldest there is.
+enum class TlsVersion : unsigned char { v1_2, v1_3 };
+struct TlsVersions {
+  TlsVersion oldest = TlsVersion::v1_2, newest = TlsVersion::v1_3;
+};
+
 // A context for connections to servers, TLS 1.2 and later, that keeps the newest session of every server in its
 // TlsResumption. roots null: any certificate is accepted. certificate (a chain, as PEM) and key are shown to servers
 // that ask; both may be empty. Error: invalid, saying which of the two is wrong and how.
-Result<std::shared_ptr<const TlsContext>> make_client_context(const TlsRoots* roots, std::string_view certificate, std::string_view key);
+Result<std::shared_ptr<const TlsContext>> make_client_context(const TlsRoots* roots, std::string_view certificate, std::string_view key, TlsVersions versions = {});
 
 // SHA-256 of the text, hexadecimal.
 std::string sha256_hex(std::string_view text);

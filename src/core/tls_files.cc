@@ -44,4 +44,44 @@ Result<std::string> read_pem(Source& source, const std::string& value) {
   return std::string(content.value());
 }
 
+namespace {
+
+// Where distributions keep all authorities in one file.
+constexpr const char* usual_bundles[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
+
+// The first of the usual bundles that is there, or what SSL_CERT_FILE names.
+std::string read_bundle(Source& source) {
+  if (const auto named = source.env("SSL_CERT_FILE"); named && !named->empty()) {
+    const auto text = source.read(std::string(*named));
+    return text.ok() ? std::string(text.value()) : std::string();
+  }
+  for (const char* path : usual_bundles) {
+    if (const auto text = source.read(path); text.ok()) return std::string(text.value());
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string why_unreadable(const Error& error) {
+  if (error.code == Code::not_found) return "no such file";
+  if (error.code == Code::refused) return "permission denied";
+  return error.text;
+}
+
+// What OpenSSL and Go would find: the bundle, and the directories of SSL_CERT_DIR.
+std::string read_machine_roots(Source& source) {
+  std::string all = read_bundle(source);
+  const auto directories = source.env("SSL_CERT_DIR");
+  for (const std::string_view directory : split(directories.value_or(""), ':')) {
+    if (directory.empty()) continue;
+    const auto files = source.list(std::string(directory));
+    if (!files.ok()) continue;
+    for (const std::string& path : files.value()) {
+      if (const auto text = source.read(path); text.ok()) all.append("\n").append(text.value());
+    }
+  }
+  return all;
+}
+
 }  // namespace goma::core

@@ -17,4 +17,11 @@ bool is_inline_pem(const std::string& value);
 // The PEM behind a value. Errors are those of Source::read.
 Result<std::string> read_pem(Source& source, const std::string& value);
 
+// The authorities of this machine, as PEM: the bundle of the distribution or of SSL_CERT_FILE, and the files of
+// SSL_CERT_DIR. Empty when there are none.
+std::string read_machine_roots(Source& source);
+
+// What a person wants to hear about a file that cannot be read: "no such file".
+std::string why_unreadable(const Error& error);
+
 }  // namespace goma::core

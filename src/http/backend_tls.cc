@@ -5,50 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "core/text.h"
 #include "core/tls_files.h"
 
 namespace goma::http {
-
-namespace {
-
-// Where distributions keep all authorities in one file.
-constexpr const char* usual_bundles[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
-
-std::string reason_of(const core::Error& error) {
-  if (error.code == core::Code::not_found) return "no such file";
-  if (error.code == core::Code::refused) return "permission denied";
-  return error.text;
-}
-
-// The first of the usual bundles that is there, or what SSL_CERT_FILE names.
-std::string read_bundle(core::Source& source) {
-  if (const auto named = source.env("SSL_CERT_FILE"); named && !named->empty()) {
-    const auto text = source.read(std::string(*named));
-    return text.ok() ? std::string(text.value()) : std::string();
-  }
-  for (const char* path : usual_bundles) {
-    if (const auto text = source.read(path); text.ok()) return std::string(text.value());
-  }
-  return {};
-}
-
-// What OpenSSL and Go would find: the bundle, and the directories of SSL_CERT_DIR.
-std::string read_machine_roots(core::Source& source) {
-  std::string all = read_bundle(source);
-  const auto directories = source.env("SSL_CERT_DIR");
-  for (const std::string_view directory : core::split(directories.value_or(""), ':')) {
-    if (directory.empty()) continue;
-    const auto files = source.list(std::string(directory));
-    if (!files.ok()) continue;
-    for (const std::string& path : files.value()) {
-      if (const auto text = source.read(path); text.ok()) all.append("\n").append(text.value());
-    }
-  }
-  return all;
-}
-
-}  // namespace
 
 std::shared_ptr<const BackendTls> BackendTlsMaker::of_route(const RouteConf& route) {
   const BackendTlsConf& conf = route.security.tls;
@@ -111,7 +70,7 @@ const BackendTlsMaker::Text* BackendTlsMaker::read(const core::PlacedText& value
     return &text;
   }
   const bool missing = pem.error().code == core::Code::not_found;
-  problems_.error(missing ? "file-missing" : "file-unreadable", value.place, fmt::format("security.tls.{}: cannot read {}: {}", key, value.text, reason_of(pem.error())));
+  problems_.error(missing ? "file-missing" : "file-unreadable", value.place, fmt::format("security.tls.{}: cannot read {}: {}", key, value.text, core::why_unreadable(pem.error())));
   return nullptr;
 }
 
@@ -132,7 +91,7 @@ std::shared_ptr<const core::TlsRoots> BackendTlsMaker::roots_of(const Texts& tex
 const BackendTlsMaker::Text& BackendTlsMaker::machine_roots() {
   if (machine_roots_) return *machine_roots_;
   std::string all;
-  if (source_ != nullptr) all = read_machine_roots(*source_);
+  if (source_ != nullptr) all = core::read_machine_roots(*source_);
   std::string digest = core::sha256_hex(all);
   return machine_roots_.emplace(Text{std::move(all), std::move(digest)});
 }

@@ -18,6 +18,7 @@
 
 #include "core/describe.h"
 #include "core/problem.h"
+#include "core/redis_settings.h"
 #include "core/schema.h"
 #include "core/source.h"
 #include "core/yaml.h"
@@ -256,6 +257,50 @@ struct MiddlewareConf {
   const core::yaml::Node* node = nullptr;
 };
 
+struct RedisTlsConf {
+  std::optional<bool> enabled;            // absent: when any other key says something
+  core::PlacedText ca;                    // file, PEM or base64 of PEM; empty: the machine's
+  core::PlacedText client_cert, client_key;
+  core::PlacedText server_name;
+  bool insecure_skip_verify = false;
+  std::string min_version = "1.2", max_version = "1.3";
+  core::Place place;
+};
+
+// gateway.redis as it was read; after load_config what it means is in `addresses`, `mode` and our own keys.
+struct RedisConf {
+  std::optional<std::string> mode;
+  std::optional<core::PlacedText> addr;
+  std::vector<core::PlacedText> addrs;
+  std::optional<core::PlacedText> master_name, username;
+  core::PlacedText password, sentinel_password;
+  std::optional<core::PlacedText> sentinel_username;
+  int db = 0;
+  core::PlacedText timeout = {"50ms", {}};
+  core::Duration connect_timeout = core::Duration::from_seconds(1);
+  int max_in_flight = 4096;
+  bool flush_on_startup = false, flush_cluster = false;
+  RedisTlsConf tls;
+  // What Tyk's programs write; folded into the keys above by fold_redis.
+  std::optional<core::PlacedText> type, host;
+  std::optional<int> port;
+  const core::yaml::Node* hosts = nullptr;  // a map host: port, or a list of addresses
+  std::optional<bool> enable_cluster, use_ssl, ssl_insecure_skip_verify;
+  std::optional<core::PlacedText> ca_file, cert_file, key_file;
+  std::optional<std::string> tls_min_version, tls_max_version;
+  std::optional<int64_t> max_idle, max_active, max_decompressed_size;  // from here on without effect
+  std::optional<bool> compress_api_definitions, compress_policies;
+  std::optional<std::string> key_prefix;
+  const core::yaml::Node* iam_auth = nullptr;
+  core::Place place;
+  const core::yaml::Node* node = nullptr;
+
+  std::vector<core::RedisAddress> addresses;  // none: no Redis
+  core::Duration deadline;                    // of a command
+  bool uses_tls = false;
+  std::map<std::string, std::string> moved;   // "tls.clientCa" -> "ca_file": whose value it has
+};
+
 struct GatewayConf {
   EntryPointsConf entry_points;
   TlsConf tls;
@@ -266,6 +311,7 @@ struct GatewayConf {
   MonitoringConf monitoring;
   ExtraConfigConf extra_config;
   DefaultsConf defaults;
+  RedisConf redis;
   bool strict_slash = true;
   std::vector<RouteConf> routes;  // main file first, then extraConfig files in lexical order
   // Old spellings; folded into the sections above by load_config.

@@ -10,6 +10,7 @@
 #include "http/config.h"
 #include "http/config_check.h"
 #include "http/config_expand.h"
+#include "http/config_redis_fold.h"
 #include "http/config_tables.h"
 
 namespace goma::http {
@@ -178,6 +179,7 @@ bool Loader::run() {
   fold_old_timeouts();
   read_extra();
   fold_routes();
+  fold_redis(config_.gateway.redis, config_.environment, source_, problems_);
   const bool parsed = !config_.documents.empty() && config_.documents.front()->file() == config_.path;
   if (parsed) check_config(config_, problems_);
   prepend_defaults();

@@ -292,7 +292,7 @@ constexpr Field gateway_fields[] = {
     field<&GatewayConf::idle_timeout>("idleTimeout", "The same as timeouts.idle.", seconds, deprecated("timeouts.idle")),
     field<&GatewayConf::enable_metrics>("enableMetrics", "The same as monitoring.enableMetrics.", deprecated("monitoring.enableMetrics")),
     section<&GatewayConf::tls>("tls", "Certificates of the HTTPS listener.", gateway_tls_section),
-    reserved("redis", "State shared between hosts."),
+    section<&GatewayConf::redis>("redis", "State shared between hosts.", redis_section),
     reserved("providers", "Routes from directories, HTTP or git."),
     reserved("reload", "An endpoint that reloads; gomactl reload does the same."),
     reserved("analytics", "A stream of requests in Redis."),

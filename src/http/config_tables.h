@@ -26,5 +26,7 @@ extern const core::Section route_section;
 extern const core::Section middleware_section;
 extern const core::Section gateway_tls_section;  // config_tls.cc
 extern const core::Section route_tls_section;
+extern const core::Section redis_section;      // config_redis.cc
+extern const core::Section redis_tls_section;
 
 }  // namespace goma::http

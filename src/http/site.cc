@@ -10,6 +10,7 @@
 #include "core/text.h"
 #include "http/backend_tls.h"
 #include "http/endpoints.h"
+#include "http/redis_settings.h"
 #include "http/upstream.h"
 #include "http/uri.h"
 
@@ -53,6 +54,7 @@ class SiteBuilder {
     site_.head_limits_.headers = static_cast<size_t>(networking().max_headers);
     site_.trusted_proxies_ = TrustedProxies(gateway().proxy, problems_);
     add_entry_points();
+    site_.redis_ = redis_settings_of(*site_.config_, tools_.source, problems_);
     check_known_types();
     for (const MiddlewareConf& conf : site_.config_->middlewares) build_middleware(conf);
     for (const RouteConf& conf : gateway().routes) {

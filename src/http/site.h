@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "core/redis_settings.h"
 #include "core/service.h"
 #include "http/certificates.h"
 #include "http/client_address.h"
@@ -53,6 +54,8 @@ class Site final : public core::Built {
   const EntryPoint& entry_point(std::string_view address) const;
   const std::vector<EntryPoint>& entry_points() const { return entry_points_; }
   const PassThroughRules& pass_through() const { return pass_through_; }
+  // Where Redis is; null without.
+  const std::shared_ptr<const core::RedisSettings>& redis() const { return redis_; }
   ConnectionLimits connection_limits() const;
   TransportLimits transport_limits() const;
   int retries() const { return config_->gateway.networking.retries; }
@@ -80,6 +83,7 @@ class Site final : public core::Built {
   Certificates certificates_;
   std::vector<EntryPoint> entry_points_;
   PassThroughRules pass_through_;
+  std::shared_ptr<const core::RedisSettings> redis_;
   std::function<void(Site*)> dispose_;
   uint64_t users_ = 0;
 };
