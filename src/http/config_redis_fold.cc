@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/describe_text.h"
 #include "core/text.h"
 #include "http/config_tables.h"
 #include "http/redis_address.h"
@@ -35,6 +36,24 @@ const core::Field* find_field(const core::Section& section, std::string_view nam
 
 bool is_set(const std::optional<PlacedText>& text) { return text && !core::trim(text->text).empty(); }
 
+// Whether any key has a value that is not its default: what `goma -T` shows of a file without Redis asks for none.
+bool says_anything(const core::Section& section, const void* conf) {
+  const auto member_of = [](const core::Field& field, const void* in) -> const void* { return field.member(const_cast<void*>(in)); };
+  for (const core::Field& field : section.fields) {
+    const void* member = member_of(field, conf);
+    if (field.kind == core::Kind::section) {
+      if (says_anything(*field.section, member)) return true;
+    } else if (field.kind == core::Kind::raw) {
+      if (field.get(member, 0).node != nullptr) return true;
+    } else if (field.is_optional || field.shape != core::Shape::single) {
+      if (field.count(member) != 0) return true;
+    } else if (core::print_value(field, field.get(member, 0)) != core::print_value(field, field.get(member_of(field, field.defaults()), 0))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 class Fold {
  public:
   Fold(RedisConf& conf, std::map<std::string, std::string>& environment, core::Source& source, core::Problems& problems)
@@ -50,6 +69,7 @@ class Fold {
 
   RedisSaid said(const std::string& key) const { return redis_said(conf_, environment_, key); }
   bool asks_for_redis() const;
+  bool has_unknown_key() const;
   std::vector<Written> choose_addresses();
   std::vector<Written> hosts();
   void read_addresses();
@@ -104,7 +124,7 @@ void Fold::twice(const RedisSaid& one, const RedisSaid& other) {
 
 bool Fold::asks_for_redis() const {
   const bool address = said("addr").variable || said("addrs").variable || said("host").variable || said("port").variable || !hosts_text_.empty();
-  return address || (conf_.node != nullptr && !conf_.node->pairs.empty());
+  return address || (conf_.node != nullptr && (says_anything(redis_section, &conf_) || has_unknown_key()));
 }
 
 // ---- addresses -----------------------------------------------------------------------------------------------------
@@ -161,12 +181,12 @@ std::vector<Fold::Written> Fold::choose_addresses() {
   return listed.empty() ? many : listed;
 }
 
-// A value of the URL: the key's own is an error, a variable's wins.
+// A value of the URL: one of the same file's keys is an error, a variable wins.
 template <class T>
 void Fold::take(const T& value, const RedisSaid& from, const char* key, T& into) {
   const RedisSaid own = said(key);
   if (own.variable) return;
-  if (own.given) return twice(own, from);
+  if (own.given && !from.variable) return twice(own, from);
   into = value;
 }
 
@@ -179,6 +199,15 @@ void Fold::take_url(const RedisUrl& url, const RedisSaid& from) {
   }
   if (!url.password.empty()) take(url.password, from, "password", conf_.password.text);
   if (url.database) take(*url.database, from, "db", conf_.db);
+}
+
+// Then the address may be there, misspelt, and was told.
+bool Fold::has_unknown_key() const {
+  const auto unknown = [this](const core::yaml::Pair& pair) {
+    const auto names = [&](const core::Field& field) { return field.name == pair.key->text || std::find(field.aliases.begin(), field.aliases.end(), pair.key->text) != field.aliases.end(); };
+    return std::none_of(redis_section.fields.begin(), redis_section.fields.end(), names);
+  };
+  return conf_.node != nullptr && std::any_of(conf_.node->pairs.begin(), conf_.node->pairs.end(), unknown);
 }
 
 void Fold::read_addresses() {
@@ -200,9 +229,9 @@ void Fold::read_addresses() {
     take_url(url.value(), one.said);
     conf_.addresses.push_back(url.value().address);
   }
-  if (conf_.addr) conf_.addr->text = without_credentials(conf_.addr->text);
-  for (PlacedText& item : conf_.addrs) item.text = without_credentials(item.text);
-  if (!written.empty() || problems_.errors() != before) return;
+  if (conf_.addr) conf_.addr->text = bare_redis_address(conf_.addr->text);
+  for (PlacedText& item : conf_.addrs) item.text = bare_redis_address(item.text);
+  if (!written.empty() || problems_.errors() != before || has_unknown_key()) return;
   if (conf_.addr) {
     problems_.warning("no-redis", said("addr").place, "gateway.redis.addr is empty: there is no Redis");
   } else {

@@ -111,10 +111,11 @@ core::Result<RedisUrl> parse_redis_address(std::string_view text, uint16_t defau
   return url;
 }
 
-std::string without_credentials(std::string_view text) {
+std::string bare_redis_address(std::string_view text) {
   const size_t scheme = text.find("://"), at = text.rfind('@');
-  if (scheme == std::string_view::npos || at == std::string_view::npos || at < scheme) return std::string(text);
-  return std::string(text.substr(0, scheme + 3)) + std::string(text.substr(at + 1));
+  if (scheme == std::string_view::npos || core::istarts_with(text, "unix:")) return std::string(text);
+  const std::string_view rest = text.substr(at == std::string_view::npos || at < scheme ? scheme + 3 : at + 1);
+  return std::string(text.substr(0, scheme + 3)) + std::string(rest.substr(0, rest.find('/')));
 }
 
 }  // namespace goma::http

@@ -23,7 +23,7 @@ struct RedisUrl {
 // Accepts host, host:port, :port (this machine), [IPv6]:port, unix:/path, /path, redis://[user:password@]host[:port][/db]
 // and rediss://. The error's text continues a sentence: "has no port between 1 and 65535"; it never shows the text.
 core::Result<RedisUrl> parse_redis_address(std::string_view text, uint16_t default_port);
-// The text without user and password.
-std::string without_credentials(std::string_view text);
+// The text without what a URL says besides the server: user, password, database.
+std::string bare_redis_address(std::string_view text);
 
 }  // namespace goma::http
