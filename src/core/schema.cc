@@ -353,7 +353,7 @@ void apply_environment(const Section& section, void* into, const yaml::Node* nod
     for (const std::string_view variable : {field.weaker_environment, field.environment}) {
       if (variable.empty() || (field.environment_yields && present != nullptr)) continue;
       const auto text = source.env(std::string(variable));
-      const bool may_be_empty = field.kind == Kind::string && field.shape == Shape::single && !field.is_optional;
+      const bool may_be_empty = variable == field.environment && field.kind == Kind::string && field.shape == Shape::single && !field.is_optional;
       if (!text || (text->empty() && !may_be_empty)) continue;
       if (put_variables(field, variable, field.member(into), *text, where, context)) used[where] = variable;
     }

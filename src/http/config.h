@@ -286,8 +286,7 @@ struct RedisConf {
   std::optional<int> port;
   const core::yaml::Node* hosts = nullptr;  // a map host: port, or a list of addresses
   std::optional<bool> enable_cluster, use_ssl, ssl_insecure_skip_verify;
-  std::optional<core::PlacedText> ca_file, cert_file, key_file;
-  std::optional<std::string> tls_min_version, tls_max_version;
+  std::optional<core::PlacedText> ca_file, cert_file, key_file, tls_min_version, tls_max_version;
   std::optional<int64_t> max_idle, max_active, max_decompressed_size;  // from here on without effect
   std::optional<bool> compress_api_definitions, compress_policies;
   std::optional<std::string> key_prefix;

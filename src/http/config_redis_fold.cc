@@ -82,6 +82,7 @@ class Fold {
   void settle_timeouts();
   void settle_tls();
   void check_tls();
+  void check_version(const char* key, std::string& version);
   void check_versions();
   void tell_no_effect();
   void check_iam();
@@ -231,7 +232,7 @@ void Fold::read_addresses() {
   }
   if (conf_.addr) conf_.addr->text = bare_redis_address(conf_.addr->text);
   for (PlacedText& item : conf_.addrs) item.text = bare_redis_address(item.text);
-  if (!written.empty() || problems_.errors() != before || has_unknown_key()) return;
+  if (!written.empty() || problems_.errors() != before || (problems_.has_errors() && has_unknown_key())) return;
   if (conf_.addr) {
     problems_.warning("no-redis", said("addr").place, "gateway.redis.addr is empty: there is no Redis");
   } else {
@@ -315,7 +316,8 @@ void Fold::fold(const char* old_key, std::optional<T>& from, const char* key, U&
   if (!empty && own.given && !old.variable) {
     twice(own, old);
   } else if (!empty) {
-    into = *from;
+    if constexpr (std::is_same_v<U, std::string>) into = from->text;
+    else into = *from;
     move(key, old_key);
   }
   from.reset();
@@ -325,6 +327,8 @@ void Fold::settle_tls() {
   RedisTlsConf& tls = conf_.tls;
   fold("tls_min_version", conf_.tls_min_version, "tls.minVersion", tls.min_version);
   fold("tls_max_version", conf_.tls_max_version, "tls.maxVersion", tls.max_version);
+  check_version("tls.minVersion", tls.min_version);
+  check_version("tls.maxVersion", tls.max_version);
   fold("use_ssl", conf_.use_ssl, "tls.enabled", tls.enabled);
   fold("ssl_insecure_skip_verify", conf_.ssl_insecure_skip_verify, "tls.insecureSkipVerify", tls.insecure_skip_verify);
   fold("ca_file", conf_.ca_file, "tls.clientCa", tls.ca);
@@ -348,6 +352,14 @@ void Fold::check_tls() {
     if (address.is_unix()) problems_.error("contradiction", conf_.place, fmt::format("gateway.redis: there is no TLS on the unix socket {}", address.host), "remove the TLS settings, or use the server's TLS port");
   }
   check_versions();
+}
+
+// Tyk's keys may be empty, so the table cannot judge them.
+void Fold::check_version(const char* key, std::string& version) {
+  const bool known = version == "1.0" || version == "1.1" || version == "1.2" || version == "1.3";
+  if (known) return;
+  error("bad-value", said(key), fmt::format("wants 1.2 or 1.3, got \"{}\"", version));
+  version = "1.2";
 }
 
 // Texts of equal length: their order is that of the versions.

@@ -183,6 +183,8 @@ void every_variable_of_tyk_is_read() {
   CHECK_EQ(refusal("{addr: a}", {{"TYK_GW_STORAGE_CAFILE", "x.pem"}}), "the environment variable TYK_GW_STORAGE_CAFILE: cannot read x.pem: no such file");
   CHECK_EQ(refusal("{addr: a}", {{"TYK_GW_STORAGE_CERTFILE", "x"}}), "the environment variable TYK_GW_STORAGE_CERTFILE needs the key \"clientKey\" beside it");
   CHECK_EQ(refusal("{addr: a}", {{"TYK_GW_STORAGE_KEYFILE", "x"}}), "the environment variable TYK_GW_STORAGE_KEYFILE needs the key \"clientCert\" beside it");
+  CHECK_EQ(refusal("{addr: a, ssl_min_version: TLS1}"), "gateway.redis.ssl_min_version wants 1.2 or 1.3, got \"TLS1\"");
+  CHECK_EQ(addresses(**make("{addrs: [a], username: \"\", master_name: \"\", sentinel_password: \"\", ca_file: \"\", tls_min_version: \"\", database: 0, hosts: }", {{"TYK_GW_STORAGE_TIMEOUT", ""}})), "a:6379");
   CHECK_EQ(refusal("{addr: a, type: x}"), "gateway.redis.type wants redis, got \"x\"");
 }
 
