@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The Redis servers that other plays use: each shape starts, serves, fails over and ends."""
+import shutil
 import subprocess
 import sys
 import time
@@ -124,11 +125,13 @@ with RespConnection((fake.host, fake.port)) as connection:
 same((fake.connections, fake.commands[0]), (2, ["SET", "a", "1"]), "it remembers what it was asked")
 
 # --- orphans: a script that is killed takes its servers with it
-script = "from lib.redis import *\nserver = RedisServer()\nprint('pid', server.pid, flush=True)\nimport time\ntime.sleep(60)\n"
+script = "from lib.redis import *\nserver = RedisServer()\nprint('pid', server.pid, server.directory, flush=True)\nimport time\ntime.sleep(60)\n"
 child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=os.path.dirname(os.path.abspath(__file__)))
-orphan = int(next(line for line in child.stdout if line.startswith("pid")).split()[1])
+orphan, left = next(line for line in child.stdout if line.startswith("pid")).split()[1:]
+orphan = int(orphan)
 expect(alive(orphan), "a script's server runs")
 child.kill()
 child.wait()
 expect(wait_for(lambda: not alive(orphan)), "and ends with its script, even when that is killed")
+shutil.rmtree(left)
 same([server.pid for server in _servers if server.running() and server not in (*gap.servers, named, guarded)], [], "what was stopped is gone")
