@@ -33,7 +33,7 @@ class CacheZone {
   static constexpr size_t max_head_bytes = size_t{32} << 10;
 
   struct Key {
-    uint64_t high = 0, low = 0;
+    uint64_t high, low;
     bool operator==(const Key&) const = default;
   };
 

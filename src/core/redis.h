@@ -24,7 +24,7 @@
 
 namespace goma::core {
 
-class Buffers;
+struct Buffers;
 class DeadlineWheel;
 class Loop;
 class Metrics;

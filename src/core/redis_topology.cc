@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one server, the Sentinels, and the cluster. They ask with commands of their own on their own links, and poll: what
+// a node publishes about a change can be missed, what it answers cannot.
+#include "core/redis_topology.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/log.h"
+
+namespace goma::core {
+
+namespace {
+
+constexpr int64_t poll_ms = 1'000;          // how often Sentinels are asked who is the primary
+constexpr int64_t hasty_poll_ms = 100;      // while there is none
+constexpr int64_t map_ms = 10'000;          // how often the map of a cluster is read anew
+constexpr int64_t hasty_map_ms = 200;       // after a sign that it has changed, at most so often
+constexpr size_t most_nodes = 1'000;
+
+using Links = std::vector<std::unique_ptr<RedisLink>>;
+
+// ---------------------------------------------------------------- one server
+
+class Standalone final : public RedisTopology {
+ public:
+  Standalone(const RedisLink::Parts& parts, RedisAsker& asker, std::shared_ptr<const RedisSettings> settings)
+      : link_(parts, asker, settings, settings->addresses.front(), RedisLink::Check::ping) {
+    link_.open();
+  }
+  RedisLink* link_for(int) override { return &link_; }
+  void on_link_changed(RedisLink&) override {}
+  // A name may lead to another server now: it is looked up with every connection.
+  void distrust(RedisLink& link, std::string_view why) override { link.drop(why, RedisError::read_only); }
+  std::string problem() override { return link_.is_ready() ? std::string() : fmt::format("{}: {}", link_.address().text(), link_.problem().empty() ? "not connected yet" : link_.problem()); }
+  const RedisAddress* subscribable() override { return &link_.address(); }
+  void describe(std::vector<RedisState::Node>& nodes) const override { nodes.push_back(node_state(link_, "primary")); }
+  std::vector<RedisLink*> primaries() override { return {&link_}; }
+
+ private:
+  RedisLink link_;
+};
+
+// ---------------------------------------------------------------- Sentinels
+
+class Sentinels final : public RedisTopology {
+ public:
+  Sentinels(const RedisLink::Parts& parts, RedisAsker& asker, std::shared_ptr<const RedisSettings> settings)
+      : parts_(parts), asker_(asker), settings_(std::move(settings)) {
+    poll_.bind<&Sentinels::ask_next>(parts.loop, this);
+    burial_.bind<&Sentinels::bury>(this);
+    answer_.bind<&Sentinels::on_answer>(this);
+    for (const RedisAddress& address : settings_->addresses) {
+      sentinels_.push_back(std::make_unique<RedisLink>(parts, asker, settings_, address, RedisLink::Check::sentinel));
+      sentinels_.back()->open();
+    }
+    poll_.start(hasty_poll_ms);
+  }
+
+  RedisLink* link_for(int) override { return primary_.get(); }
+
+  void on_link_changed(RedisLink& link) override {
+    const bool sentinel_came = &link != primary_.get() && link.is_ready() && (!primary_ || !primary_->is_ready());
+    if (sentinel_came || (&link == primary_.get() && !link.is_ready())) ask_next();
+  }
+
+  void distrust(RedisLink& link, std::string_view why) override {
+    link.drop(why, RedisError::read_only);
+    ask_next();
+  }
+
+  std::string problem() override {
+    if (primary_ && primary_->is_ready()) return {};
+    if (primary_) return fmt::format("{}, which the Sentinels name: {}", primary_->address().text(), primary_->problem().empty() ? "not connected yet" : primary_->problem());
+    if (!no_primary_.empty()) return no_primary_;
+    const auto tried = std::find_if(sentinels_.begin(), sentinels_.end(), [](const auto& s) { return !s->problem().empty(); });
+    return tried == sentinels_.end() ? "no Sentinel has answered yet" : fmt::format("no Sentinel can be asked; {}: {}", (*tried)->address().text(), (*tried)->problem());
+  }
+
+  const RedisAddress* subscribable() override { return primary_ ? &primary_->address() : nullptr; }
+
+  void describe(std::vector<RedisState::Node>& nodes) const override {
+    if (primary_) nodes.push_back(node_state(*primary_, "primary"));
+    for (const auto& sentinel : sentinels_) nodes.push_back(node_state(*sentinel, "sentinel"));
+  }
+
+  std::vector<RedisLink*> primaries() override { return primary_ ? std::vector<RedisLink*>{primary_.get()} : std::vector<RedisLink*>(); }
+
+ private:
+  void ask_next() {
+    poll_.start(primary_ && primary_->is_ready() ? poll_ms : hasty_poll_ms);
+    if (answer_.pending()) return;
+    for (size_t i = 0; i < sentinels_.size(); ++i) {
+      RedisLink& sentinel = *sentinels_[next_++ % sentinels_.size()];
+      if (!sentinel.is_ready()) continue;
+      asked_ = &sentinel;
+      return asker_.ask(sentinel, {"SENTINEL", "get-master-addr-by-name", settings_->master_name}, answer_);
+    }
+  }
+
+  void on_answer(const RedisResult& result) {
+    if (!result.ok() && result.outcome != RedisResult::Outcome::refused) return;
+    if (!result.ok() || result.reply.size() < 2) {
+      no_primary_ = fmt::format("the Sentinel at {} knows no master \"{}\"{}", asked_->address().text(), settings_->master_name, result.ok() ? std::string() : fmt::format(" ({})", result.detail));
+      return;
+    }
+    no_primary_.clear();
+    const std::string port(result.reply[1].text());
+    const RedisAddress address{std::string(result.reply[0].text()), static_cast<uint16_t>(std::strtoul(port.c_str(), nullptr, 10))};
+    if (!primary_ || primary_->address() != address) follow(address);
+  }
+
+  void follow(const RedisAddress& address) {
+    if (primary_) log::warn("Redis has another primary", {{"from", primary_->address().text()}, {"to", address.text()}});
+    if (primary_) dead_.push_back(std::move(primary_));
+    parts_.loop.defer(burial_);
+    primary_ = std::make_unique<RedisLink>(parts_, asker_, settings_, address, RedisLink::Check::primary);
+    primary_->open();
+    asker_.on_topology_changed();
+  }
+
+  void bury() {
+    for (Links dead = std::move(dead_); const auto& link : dead) link->drop("another node is the primary", RedisError::wrong_role);
+  }
+
+  RedisLink::Parts parts_;
+  RedisAsker& asker_;
+  std::shared_ptr<const RedisSettings> settings_;
+  Links sentinels_;
+  std::unique_ptr<RedisLink> primary_;
+  Links dead_;
+  RedisLink* asked_ = nullptr;
+  RedisCall answer_;
+  Timer poll_;
+  Deferred burial_;
+  size_t next_ = 0;
+  std::string no_primary_;
+};
+
+// ---------------------------------------------------------------- a cluster
+
+class Cluster final : public RedisTopology {
+ public:
+  Cluster(const RedisLink::Parts& parts, RedisAsker& asker, std::shared_ptr<const RedisSettings> settings)
+      : parts_(parts), asker_(asker), settings_(std::move(settings)) {
+    refresh_.bind<&Cluster::read_map>(parts.loop, this);
+    burial_.bind<&Cluster::bury>(this);
+    map_.bind<&Cluster::on_map>(this);
+    seed();
+  }
+
+  RedisLink* link_for(int slot) override {
+    if (slot >= 0) return slots_[static_cast<size_t>(slot)];
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      RedisLink* link = nodes_[any_++ % nodes_.size()].get();
+      if (link->is_ready()) return link;
+    }
+    return nullptr;
+  }
+
+  RedisLink* redirected(const Redirect& redirect) override {
+    RedisLink* link = node(redirect.to);
+    if (link != nullptr && !redirect.ask) slots_[static_cast<size_t>(redirect.slot)] = link;
+    if (!redirect.ask) hurry();
+    return link;
+  }
+
+  void on_link_changed(RedisLink& link) override {
+    if (link.is_ready() && ranges_.empty()) return read_map();
+    if (!link.is_ready()) hurry();
+  }
+
+  void distrust(RedisLink&, std::string_view) override { hurry(); }
+
+  std::string problem() override {
+    if (ranges_.empty()) {
+      const auto tried = std::find_if(nodes_.begin(), nodes_.end(), [](const auto& n) { return !n->problem().empty(); });
+      return tried == nodes_.end() ? (no_map_.empty() ? "no node has answered yet" : no_map_) : fmt::format("no node has given the map of slots; {}: {}", (*tried)->address().text(), (*tried)->problem());
+    }
+    for (const auto& node : nodes_) {
+      if (has_slots(*node) && !node->is_ready()) return fmt::format("{}: {}", node->address().text(), node->problem().empty() ? "not connected yet" : node->problem());
+    }
+    return missing_.empty() ? std::string() : fmt::format("slots {} are not served by any node", missing_);
+  }
+
+  const RedisAddress* subscribable() override {
+    RedisLink* link = link_for(-1);
+    return link != nullptr ? &link->address() : nullptr;
+  }
+
+  void describe(std::vector<RedisState::Node>& nodes) const override {
+    for (const auto& node : nodes_) {
+      RedisState::Node about = node_state(*node, has_slots(*node) ? "primary" : "node");
+      for (const SlotRange& range : ranges_) {
+        if (range.primary == node->address()) about.slots += fmt::format("{}{}-{}", about.slots.empty() ? "" : " ", range.first, range.last);
+      }
+      nodes.push_back(std::move(about));
+    }
+  }
+
+  std::vector<RedisLink*> primaries() override {
+    std::vector<RedisLink*> links;
+    for (const auto& node : nodes_) {
+      if (has_slots(*node)) links.push_back(node.get());
+    }
+    return links;
+  }
+
+ private:
+  bool has_slots(const RedisLink& link) const {
+    return std::any_of(ranges_.begin(), ranges_.end(), [&](const SlotRange& range) { return range.primary == link.address(); });
+  }
+
+  // The nodes that the configuration names; also when all that were learnt are gone, for their names may lead elsewhere.
+  void seed() {
+    for (const RedisAddress& address : settings_->addresses) node(address);
+    refresh_.start(hasty_map_ms);
+  }
+
+  // The link to a node, made when there is none; null when there are too many.
+  RedisLink* node(const RedisAddress& address) {
+    const auto known = std::find_if(nodes_.begin(), nodes_.end(), [&](const auto& n) { return n->address() == address; });
+    if (known != nodes_.end()) return known->get();
+    if (nodes_.size() >= most_nodes) return nullptr;
+    nodes_.push_back(std::make_unique<RedisLink>(parts_, asker_, settings_, address, RedisLink::Check::ping));
+    nodes_.back()->open();
+    return nodes_.back().get();
+  }
+
+  void hurry() {
+    if (hurried_) return;
+    hurried_ = true;
+    refresh_.start(hasty_map_ms);
+  }
+
+  void read_map() {
+    hurried_ = false;
+    refresh_.start(problem().empty() ? map_ms : hasty_map_ms);
+    if (map_.pending()) return;
+    asked_ = link_for(-1);
+    if (asked_ == nullptr) return seed();
+    asker_.ask(*asked_, {"CLUSTER", "SLOTS"}, map_);
+  }
+
+  void on_map(const RedisResult& result) {
+    if (result.outcome == RedisResult::Outcome::refused) no_map_ = fmt::format("{} gives no map of slots: {}", asked_->address().text(), result.detail);
+    if (!result.ok()) return hurry();
+    std::vector<SlotRange> ranges = read_slot_map(result.reply, asked_->address());
+    if (ranges.empty()) {
+      no_map_ = fmt::format("{} knows no slots", asked_->address().text());
+      return hurry();
+    }
+    no_map_.clear();
+    take(std::move(ranges));
+  }
+
+  void take(std::vector<SlotRange> ranges) {
+    const std::string was = missing_;
+    ranges_ = std::move(ranges);
+    missing_ = missing_slots(ranges_);
+    slots_.fill(nullptr);
+    for (const SlotRange& range : ranges_) std::fill(slots_.begin() + range.first, slots_.begin() + range.last + 1, node(range.primary));
+    if (!missing_.empty() && missing_ != was) log::error("Redis Cluster: slots are not served by any node", {{"slots", missing_}});
+    if (!missing_.empty()) hurry();
+    const auto unused = std::partition(nodes_.begin(), nodes_.end(), [this](const auto& n) { return has_slots(*n); });
+    std::move(unused, nodes_.end(), std::back_inserter(dead_));
+    nodes_.erase(unused, nodes_.end());
+    if (!dead_.empty()) parts_.loop.defer(burial_);
+    asker_.on_topology_changed();
+  }
+
+  void bury() {
+    for (Links dead = std::move(dead_); const auto& link : dead) link->drop("it is no part of the cluster any more", RedisError::closed);
+  }
+
+  RedisLink::Parts parts_;
+  RedisAsker& asker_;
+  std::shared_ptr<const RedisSettings> settings_;
+  Links nodes_;
+  Links dead_;
+  std::array<RedisLink*, redis_slots> slots_{};
+  std::vector<SlotRange> ranges_;
+  std::string missing_;
+  std::string no_map_;
+  RedisLink* asked_ = nullptr;
+  RedisCall map_;
+  Timer refresh_;
+  Deferred burial_;
+  size_t any_ = 0;
+  bool hurried_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<RedisTopology> RedisTopology::make(const RedisLink::Parts& parts, RedisAsker& asker, std::shared_ptr<const RedisSettings> settings) {
+  if (settings->mode == RedisSettings::Mode::sentinel) return std::make_unique<Sentinels>(parts, asker, std::move(settings));
+  if (settings->mode == RedisSettings::Mode::cluster) return std::make_unique<Cluster>(parts, asker, std::move(settings));
+  return std::make_unique<Standalone>(parts, asker, std::move(settings));
+}
+
+RedisState::Node node_state(const RedisLink& link, std::string_view role) {
+  static constexpr std::string_view words[] = {"down", "connecting", "connected", "breaker open"};
+  RedisState::Node node;
+  node.address = link.address().text();
+  node.role = role;
+  node.state = words[static_cast<size_t>(link.state())];
+  node.problem = link.is_ready() ? std::string() : link.problem();
+  node.in_flight = link.in_flight();
+  node.latency_us = link.latency_us();
+  return node;
+}
+
+}  // namespace goma::core
