@@ -32,7 +32,7 @@ CXX := g++
 endif
 ifndef LIBS
 DEPENDENCY_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
-LIBS := $(shell pkg-config --libs $(PACKAGES))
+LIBS := $(shell pkg-config --libs $(PACKAGES)) -ldate-tz
 endif
 CMOCKA_LIBS   ?= -lcmocka
 
@@ -74,7 +74,7 @@ LIBMODULES := $(B)/libmodules.a
 
 all: $(LIBCORE) $(LIBHTTP) $(LIBMODULES) $(PROGRAMS)
 
-units: $(UNITS)
+units: $(UNITS) $(B)/bench/pace  # what plays drive load with
 
 # --- compile and link ------------------------------------------------------------------------------------------------
 

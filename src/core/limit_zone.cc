@@ -182,14 +182,27 @@ LimitZone::Level LimitZone::take(uint64_t id, int64_t now_ns, int64_t interval_n
   return level;
 }
 
-std::optional<uint32_t> LimitZone::count(uint64_t id, int64_t now_ns, uint32_t limit, int64_t until_ns, bool renew) {
+void LimitZone::raise(uint64_t id, int64_t now_ns, int64_t full_ns) {
+  update(key_of(id, Kind::level), now_ns, [&](uint64_t old) -> std::optional<uint64_t> {
+    return full_ns <= std::max(static_cast<int64_t>(old), now_ns) ? std::nullopt : std::optional<uint64_t>(static_cast<uint64_t>(full_ns));
+  });
+}
+
+void LimitZone::lower(uint64_t id, int64_t now_ns, int64_t by_ns) {
+  update(key_of(id, Kind::level), now_ns, [&](uint64_t old) -> std::optional<uint64_t> {
+    if (static_cast<int64_t>(old) <= now_ns) return std::nullopt;
+    return static_cast<uint64_t>(std::max(static_cast<int64_t>(old) - by_ns, now_ns));
+  });
+}
+
+std::optional<uint32_t> LimitZone::count(uint64_t id, int64_t now_ns, uint32_t limit, int64_t until_ns, bool renew, uint32_t step) {
   std::optional<uint32_t> counted;
   update(key_of(id, Kind::count), now_ns, [&](uint64_t old) -> std::optional<uint64_t> {
     const bool holds = until_of(old) > now_ns;
     const uint32_t before = holds ? count_of(old) : 0;
     counted.reset();
     if (before >= std::min(limit, max_count)) return std::nullopt;
-    counted = before + 1;
+    counted = std::min(before + step, max_count);
     return pack(*counted, holds && !renew ? until_of(old) : until_ns);
   });
   return counted;
@@ -200,12 +213,32 @@ uint32_t LimitZone::counted(uint64_t id, int64_t now_ns) const {
   return until_of(value) > now_ns ? count_of(value) : 0;
 }
 
+void LimitZone::uncount(uint64_t id, int64_t now_ns, uint32_t n) {
+  update(key_of(id, Kind::count), now_ns, [&](uint64_t old) -> std::optional<uint64_t> {
+    if (until_of(old) <= now_ns) return std::nullopt;
+    return pack(count_of(old) - std::min(count_of(old), n), until_of(old));
+  });
+}
+
+void LimitZone::set_count(uint64_t id, int64_t now_ns, uint32_t n, int64_t until_ns) {
+  update(key_of(id, Kind::count), now_ns, [&](uint64_t) { return std::optional<uint64_t>(pack(std::min(n, max_count), until_ns)); });
+}
+
 void LimitZone::forget_count(uint64_t id) {
   update(key_of(id, Kind::count), 0, [](uint64_t old) { return old == 0 ? std::nullopt : std::optional<uint64_t>(0); });
 }
 
 void LimitZone::ban(uint64_t id, int64_t now_ns, int64_t until_ns) {
   update(key_of(id, Kind::ban), now_ns, [&](uint64_t) { return std::optional<uint64_t>(static_cast<uint64_t>(until_ns)); });
+}
+
+bool LimitZone::lift_ban(uint64_t id, int64_t now_ns) {
+  bool lifted = false;
+  update(key_of(id, Kind::ban), now_ns, [&](uint64_t old) {
+    lifted = static_cast<int64_t>(old) > now_ns;
+    return old == 0 ? std::nullopt : std::optional<uint64_t>(0);
+  });
+  return lifted;
 }
 
 int64_t LimitZone::banned_until(uint64_t id, int64_t now_ns) const {

@@ -52,14 +52,25 @@ class LimitZone {
   // Takes one from a bucket that gets one back every interval_ns and holds capacity_ns / interval_ns. Nothing is
   // changed when there is no room. Requires: 0 < interval_ns <= capacity_ns < 2^62.
   Level take(uint64_t id, int64_t now_ns, int64_t interval_ns, int64_t capacity_ns);
+  // When a bucket will be full again; 0: nothing is known of it.
+  int64_t full_at(uint64_t id) const { return static_cast<int64_t>(find(key_of(id, Kind::level))); }
+  // Others took from the same bucket: it will not be full before full_ns. Its debt may exceed any capacity then.
+  void raise(uint64_t id, int64_t now_ns, int64_t full_ns);
+  // Less was taken than it seemed, by so much.
+  void lower(uint64_t id, int64_t now_ns, int64_t by_ns);
 
-  // Counts one more when that makes at most `limit`; the count is forgotten at until_ns (the first one's, or with
-  // `renew` the latest one's). Returns the count with this one; nothing when the limit is reached.
-  std::optional<uint32_t> count(uint64_t id, int64_t now_ns, uint32_t limit, int64_t until_ns, bool renew = false);
+  // Counts `step` more unless the limit is reached; the count is forgotten at until_ns (the first one's, or with
+  // `renew` the latest one's). Returns the count with these; nothing when the limit is reached.
+  std::optional<uint32_t> count(uint64_t id, int64_t now_ns, uint32_t limit, int64_t until_ns, bool renew = false, uint32_t step = 1);
   uint32_t counted(uint64_t id, int64_t now_ns) const;
+  // Takes back at most so many.
+  void uncount(uint64_t id, int64_t now_ns, uint32_t n);
+  void set_count(uint64_t id, int64_t now_ns, uint32_t n, int64_t until_ns);
   void forget_count(uint64_t id);
 
   void ban(uint64_t id, int64_t now_ns, int64_t until_ns);
+  // False: there was none.
+  bool lift_ban(uint64_t id, int64_t now_ns);
   // When the ban ends; 0: there is none.
   int64_t banned_until(uint64_t id, int64_t now_ns) const;
 

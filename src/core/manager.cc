@@ -83,6 +83,16 @@ void Manager::start(Context& context) {
   context_ = &context;
   second_.bind<&Manager::on_second>(*context.loop, this);
   second_.start(1000);
+  link_ = std::make_unique<HostLink>(context);
+}
+
+std::string Manager::query(const Built& built, const std::string& what, bool json) const {
+  if (!link_) return service_.query(built, what, json);
+  if (what == "redis") return link_->describe_redis(json);
+  if (what == "limits") return link_->describe_bans(json);
+  constexpr std::string_view lift = "limits lift ";
+  if (what.starts_with(lift)) return link_->lift(what.substr(lift.size()), json);
+  return service_.query(built, what, json);
 }
 
 void Manager::configure(const Plan& plan) {
@@ -110,6 +120,7 @@ void Manager::commit(std::unique_ptr<Built> built, uint64_t, std::vector<Listeni
   built_ = std::move(built);
   configure(uplink_.plan());
   staple();
+  link_->configure(service_.redis(*built_));
   if (old != nullptr) context_->helper->run([old] { std::unique_ptr<Built> freed(old); }, {});
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What happens once per host: watching the directories of the configuration, watching the size of the log, fetching
-// OCSP responses, and answering operators' questions about the current site. It lives the life of a worker without sockets; if it
+// OCSP responses, speaking with other hosts (core/host_link.h), and answering operators' questions. It lives the life of a worker without sockets; if it
 // dies, traffic goes on.
 //
 // It decides nothing: it asks the master to reload or to rotate.
@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "core/host_link.h"
 #include "core/loop.h"
 #include "core/service.h"
 #include "core/settings.h"
@@ -62,7 +63,9 @@ class Manager final : public Service {
     return service_.build(source, path, problems);
   }
   Plan plan(const Built& built) const override { return service_.plan(built); }
-  std::string query(const Built& built, const std::string& what, bool json) const override { return service_.query(built, what, json); }
+  // What is known only here, about hosts, bans and Redis; else the service's answer.
+  std::string query(const Built& built, const std::string& what, bool json) const override;
+  std::shared_ptr<const RedisSettings> redis(const Built& built) const override { return service_.redis(built); }
   std::vector<OcspQuestion> to_staple(const Built& built) const override { return service_.to_staple(built); }
   void start(Context& context) override;
   void commit(std::unique_ptr<Built> built, uint64_t generation, std::vector<Listening> listening) override;
@@ -82,6 +85,7 @@ class Manager final : public Service {
   std::unique_ptr<Built> built_;
   std::unique_ptr<DirectoryWatch> directories_;
   std::unique_ptr<Stapler> stapler_;  // once it is wanted
+  std::unique_ptr<HostLink> link_;
   Timer second_;
 };
 

@@ -17,6 +17,7 @@
 #include "core/deadline.h"
 #include "core/loop.h"
 #include "core/ocsp.h"
+#include "core/redis_settings.h"
 #include "core/source.h"
 
 namespace goma::core {
@@ -87,6 +88,8 @@ class Service {
   // Answers an operator's question about a built configuration: what is "routes", "backends" or "config"; text for
   // people or JSON. An empty text means that the question is unknown. Pure.
   virtual std::string query(const Built& built, const std::string& what, bool json) const = 0;
+  // The Redis that hosts share; null: none. Pure.
+  virtual std::shared_ptr<const RedisSettings> redis(const Built& built) const = 0;
   // The certificates for which OCSP responses are to be fetched. Pure.
   virtual std::vector<OcspQuestion> to_staple(const Built& built) const = 0;
 

@@ -3,6 +3,7 @@
 // The walk from the right through X-Forwarded-For and its relatives, and through Forwarded (RFC 7239).
 #include "http/client_address.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -146,16 +147,34 @@ TrustedProxies::Found TrustedProxies::judge(std::string_view entry, core::Addres
   return Found::client;
 }
 
-std::string_view network_of(std::string_view ip, int ipv6_prefix, core::Arena& arena) {
-  if (ip.find(':') == std::string_view::npos) return ip;
+namespace {
+
+// The network of an IPv6 address; nothing for any other.
+std::optional<std::array<uint8_t, 16>> network_bits(std::string_view ip, int prefix) {
+  if (ip.find(':') == std::string_view::npos) return std::nullopt;
   const std::optional<core::Address> address = core::Address::parse_ip(ip);
-  if (!address || address->family() != core::Address::Family::ipv6) return ip;
+  if (!address || address->family() != core::Address::Family::ipv6) return std::nullopt;
   std::array<uint8_t, 16> bits = address->bytes();
   for (size_t i = 0; i < bits.size(); ++i) {
-    const int kept = std::clamp(ipv6_prefix - 8 * static_cast<int>(i), 0, 8);
+    const int kept = std::clamp(prefix - 8 * static_cast<int>(i), 0, 8);
     bits[i] &= static_cast<uint8_t>(0xFF00 >> kept);
   }
-  return arena.copy({reinterpret_cast<const char*>(bits.data()), bits.size()});
+  return bits;
+}
+
+}  // namespace
+
+std::string_view network_of(std::string_view ip, int ipv6_prefix, core::Arena& arena) {
+  const std::optional<std::array<uint8_t, 16>> bits = network_bits(ip, ipv6_prefix);
+  return bits ? arena.copy({reinterpret_cast<const char*>(bits->data()), bits->size()}) : ip;
+}
+
+std::string network_text(std::string_view ip, int ipv6_prefix) {
+  const std::optional<std::array<uint8_t, 16>> bits = network_bits(ip, ipv6_prefix);
+  if (!bits) return std::string(ip);
+  char text[INET6_ADDRSTRLEN];
+  ::inet_ntop(AF_INET6, bits->data(), text, sizeof text);
+  return ipv6_prefix == 128 ? std::string(text) : fmt::format("{}/{}", text, ipv6_prefix);
 }
 
 }  // namespace goma::http

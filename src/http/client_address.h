@@ -30,6 +30,8 @@ struct ClientAddress {
 // Who counts as one client: an IPv4 address as it is, an IPv6 address as its first ipv6_prefix bits (1 to 128), because
 // one customer has a whole network of them. Opaque bytes, in the arena or of `ip`.
 std::string_view network_of(std::string_view ip, int ipv6_prefix, core::Arena& arena);
+// The same as text: "192.0.2.1", "2001:db8:1:2::/64".
+std::string network_text(std::string_view ip, int ipv6_prefix);
 
 class TrustedProxies {
  public:

@@ -107,6 +107,7 @@ class Exchange {
 
   // A header the client gets whatever answer this exchange ends in (unless a middleware removes it from the response).
   void add_response_header(std::string_view name, std::string_view value) { extra_headers_.add(name, value); }
+  Headers& response_headers_to_add() { return extra_headers_; }
   // A field of the access-log line, in the order of calls.
   void add_log_field(std::string_view key, std::string_view value);
 

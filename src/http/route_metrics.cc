@@ -43,6 +43,7 @@ constexpr std::string_view parse_errors = "goma_parse_errors_total";
 constexpr std::string_view handshakes = "goma_tls_handshakes_total";
 constexpr std::string_view handshake_failures = "goma_handshake_failures_total";
 constexpr std::string_view abuses = "goma_http2_abuse_total";
+constexpr std::string_view limited_apart_total = "goma_limit_apart_decisions_total";
 constexpr std::string_view limited_total = "goma_rate_limited_total";
 constexpr std::string_view retries = "goma_backend_retries_total";
 constexpr std::string_view tunnels = "goma_tunnels_opened_total";
@@ -79,6 +80,7 @@ constexpr Family families[] = {
     {handshake_failures, Kind::counter, "Client connections that ended before HTTP began, by reason."},
     {abuses, Kind::counter, "HTTP/2 connections ended for their behaviour, by kind."},
     {limited_total, Kind::counter, "Requests turned away by a rate limit: refused, or banned."},
+    {limited_apart_total, Kind::counter, "Decisions on shared limits made without Redis, which could not be reached."},
     {retries, Kind::counter, "Further attempts at a backend."},
     {tunnels, Kind::counter, "Connections that became tunnels (WebSocket and the like)."},
     {active_tunnels, Kind::gauge, "Tunnels open."},
@@ -248,7 +250,7 @@ struct ServerMetrics::Series {
   }
 
   Metrics& metrics;
-  Metrics::Cell accepted, active, shed, retry, tunnels_opened, tunnels_active, received, sent;
+  Metrics::Cell accepted, active, shed, retry, tunnels_opened, tunnels_active, received, sent, apart;
   std::array<Metrics::Cell, endings> ended;
   std::array<Metrics::Cell, static_cast<size_t>(Refusal::memory) + 1> refused;
   Reasons parse_error{parse_errors, "reason", {}};
@@ -284,6 +286,11 @@ void ServerMetrics::handshake(std::string_view version, bool resumed) {
 }
 
 void ServerMetrics::handshake_failed(std::string_view reason) { series_->count(series_->failed_handshakes, reason.empty() ? "closed" : reason); }
+
+void ServerMetrics::limited_apart() {
+  if (series_->apart.index == 0) series_->apart = series_->metrics.counter(limited_apart_total);
+  series_->metrics.add(series_->apart);
+}
 
 void ServerMetrics::limited(std::string_view outcome) { series_->count(series_->limited, outcome); }
 

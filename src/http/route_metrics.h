@@ -80,6 +80,7 @@ class ServerMetrics {
   void handshake(std::string_view version, bool resumed);  // a TLS handshake with a client was completed
   void handshake_failed(std::string_view reason);          // or not, or a PROXY header was refused
   void abuse(std::string_view kind);         // an HTTP/2 connection was ended for its behaviour
+  void limited_apart();                       // a decision on a shared limit that Redis had no part in
   void limited(std::string_view outcome);    // a request that a rate limit turned away: "refused" or "banned"
   void retry();                              // a further attempt at a backend
   void tunnel_opened();

@@ -10,8 +10,11 @@
 #include "core/arena.h"
 #include "core/buffer.h"
 #include "core/deadline.h"
+#include "core/bans.h"
+#include "core/limit_mirror.h"
 #include "core/limit_zone.h"
 #include "core/loop.h"
+#include "core/presence.h"
 #include "core/resolver.h"
 #include "core/slab.h"
 
@@ -50,6 +53,10 @@ struct Runtime {
   RouteBinder* binder = nullptr;
   Visitors* visitors = nullptr;  // null: metrics are off
   core::LimitZone* limit_zone = nullptr;  // null: there was no room for it, and rate limits do not hold
+  core::Redis* redis = nullptr;               // configured or not
+  core::LimitMirror* limit_mirror = nullptr;  // null with the zone
+  core::Bans* bans = nullptr;                 // null with the zone
+  core::Presence* presence = nullptr;         // null with the mirror
   core::ProcessTable* processes = nullptr;  // told what is being served, for a crash report
   Site* site = nullptr;
   ConnectionLimits limits = {};

@@ -19,6 +19,8 @@
 #include <utility>
 
 #include "core/helper.h"
+#include "core/presence.h"
+#include "core/redis.h"
 #include "core/log.h"
 #include "core/metric.h"
 #include "http/config_modules.h"
@@ -41,6 +43,8 @@ constexpr int shed_candidates = 64;
 constexpr int64_t hold_ms = 20;
 constexpr int64_t patience_ms = 1'000;
 constexpr int64_t goodbye_ms = 400;  // less than a worker in a hurry has after its grace
+constexpr int64_t last_words_ms = 100;
+constexpr int last_words = 20;
 constexpr size_t reserved_descriptors = 64;  // for logs, pipes, channels
 constexpr std::string_view busy_answer =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 24\r\n"
@@ -87,7 +91,9 @@ struct Server::Worker {
         runtime{*c.loop, *c.wheel, buffers, chunks},
         peers(runtime),
         metrics(*c.metrics),
+        redis({*c.loop, *c.wheel, buffers, *resolver, c.metrics}),
         access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }) {
+    runtime.redis = &redis;
     runtime.resolver = resolver.get();
     runtime.peers = &peers;
     runtime.metrics = &metrics;
@@ -108,11 +114,23 @@ struct Server::Worker {
     if (core::Result<core::LimitZone> zone = core::LimitZone::open(*c.slab)) {
       limit_zone.emplace(std::move(zone).value());
       runtime.limit_zone = &*limit_zone;
+      share_limits();
     } else {
       core::log::error("rate limits do not hold", {{"error", zone.error().text}});
     }
     second.bind<&Worker::every_second>(*c.loop, this);
     second.start(1000);
+  }
+
+  void share_limits() {
+    const core::Result<core::Presence> opened = core::Presence::open(*context.slab);
+    if (core::Result<core::Bans> register_of_bans = core::Bans::open(*context.slab, *limit_zone)) bans.emplace(std::move(register_of_bans).value());
+    runtime.bans = bans ? &*bans : nullptr;
+    if (!opened.ok()) return;
+    presence = opened.value();
+    limit_mirror = std::make_unique<core::LimitMirror>(core::LimitMirror::Parts{*context.loop, redis, *limit_zone, *presence, *context.metrics});
+    runtime.limit_mirror = limit_mirror.get();
+    runtime.presence = &*presence;
   }
 
   void every_second() {
@@ -143,11 +161,15 @@ struct Server::Worker {
   Runtime runtime;
   PeerPools peers;
   ServerMetrics metrics;
+  core::Redis redis;
   AccessLog access_log;
   std::unique_ptr<PassThrough> pass_through;
   RequestIds ids;
   std::optional<Visitors> visitors;
   std::optional<core::LimitZone> limit_zone;
+  std::optional<core::Presence> presence;
+  std::optional<core::Bans> bans;
+  std::unique_ptr<core::LimitMirror> limit_mirror;
   std::optional<core::TlsTickets> tickets;
   std::optional<core::Staples> staples;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
@@ -167,6 +189,8 @@ struct Server::Worker {
   core::Timer grace;
   core::Timer second;
   core::Timer hold;
+  core::Timer parting;
+  int last_words = http::last_words;
   int64_t full_since_ms = 0;
   bool said_goodbye = false;
   std::function<void()> drained;
@@ -221,6 +245,8 @@ core::Plan Server::plan(const core::Built& built) const { return plan_of(static_
 
 std::vector<core::OcspQuestion> Server::to_staple(const core::Built& built) const { return static_cast<const Site&>(built).certificates().to_staple(); }
 
+std::shared_ptr<const core::RedisSettings> Server::redis(const core::Built& built) const { return static_cast<const Site&>(built).redis(); }
+
 std::string Server::query(const core::Built& built, const std::string& what, bool json) const {
   return describe_site(static_cast<const Site&>(built), what, json);
 }
@@ -233,6 +259,7 @@ void Server::start(core::Context& context) {
   worker_->turn_end.bind<&Server::end_turn>(this);
   worker_->next_turn.bind<&Server::take_turns>(*context.loop, this);
   worker_->grace.bind<&Server::end_grace>(*context.loop, this);
+  worker_->parting.bind<&Server::check_drained>(*context.loop, this);
   worker_->hold.bind<&Server::go_on_accepting>(*context.loop, this);
 }
 
@@ -247,6 +274,7 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   w.runtime.limits.max_connections = slots();
   w.resolver->configure(resolver_options(site->config()));
   if (old != nullptr && site->config().gateway.networking.dns_cache.clear_on_reload) w.resolver->clear();
+  w.redis.configure(site->redis());
   w.access_log.configure(access_log_settings(site->config()));
   w.note_visitors(site->config().gateway.monitoring);
   w.runtime.site = site;
@@ -587,6 +615,11 @@ void Server::check_drained() {
   Worker& w = *worker_;
   if (!w.runtime.draining || w.count != 0 || w.pass_through->sessions() != 0 || !w.drained) return;
   w.grace.stop();
+  if (w.limit_mirror && !w.limit_mirror->settled() && w.last_words-- > 0) {  // other hosts hear of what was let in last
+    w.limit_mirror->settle();
+    w.parting.start(last_words_ms / last_words);
+    return;
+  }
   w.access_log.flush();
   std::function<void()> done = std::move(w.drained);
   w.drained = nullptr;

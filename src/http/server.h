@@ -35,6 +35,7 @@ class Server final : public core::Service, public ConnectionOwner, public RouteB
 
   std::unique_ptr<core::Built> build(core::Source& source, const std::string& path, core::Problems& problems) const override;
   core::Plan plan(const core::Built& built) const override;
+  std::shared_ptr<const core::RedisSettings> redis(const core::Built& built) const override;
   std::vector<core::OcspQuestion> to_staple(const core::Built& built) const override;
   void start(core::Context& context) override;
   void commit(std::unique_ptr<core::Built> built, uint64_t generation, std::vector<core::Listening> listening) override;

@@ -401,6 +401,13 @@ class Goma:
                              capture_output=True, text=True, timeout=timeout, cwd="/", env=self.environment())
         return run.returncode, run.stdout, run.stderr
 
+    def ctl_json(self, *arguments):
+        """What gomactl answers with --json."""
+        code, out, err = self.ctl("--json", *arguments)
+        if code != 0:
+            raise RuntimeError(f"gomactl {arguments}: exit {code}: {out}{err}")
+        return json.loads(out)
+
     def status(self):
         code, out, err = self.ctl("status", "--json")
         if code != 0:

@@ -92,6 +92,48 @@ void a_ban_holds_until_it_ends() {
   CHECK_EQ(b.zone.banned_until(id, start + second), start + 5 * second);
 }
 
+void a_ban_can_be_lifted() {
+  Bench b;
+  const uint64_t id = b.id(1);
+  CHECK(!b.zone.lift_ban(id, start));
+  b.zone.ban(id, start, start + second);
+  CHECK(b.zone.lift_ban(id, start));
+  CHECK_EQ(b.zone.banned_until(id, start), 0);
+  CHECK(!b.zone.lift_ban(id, start));
+}
+
+void what_others_took_becomes_debt() {
+  Bench b;
+  const uint64_t id = b.id(1);
+  CHECK(b.zone.take(id, start, second, 5 * second).taken);
+  b.zone.raise(id, start, start + 7 * second);
+  CHECK_EQ(b.zone.take(id, start, second, 5 * second).debt_ns, 7 * second);
+  CHECK(!b.zone.take(id, start + 3 * second - 1, second, 5 * second).taken);
+  CHECK(b.zone.take(id, start + 3 * second, second, 5 * second).taken);
+  b.zone.raise(id, start + 3 * second, start + 4 * second);  // less than is known
+  CHECK_EQ(b.zone.take(id, start + 3 * second, second, 5 * second).debt_ns, 5 * second);
+  b.zone.lower(id, start + 3 * second, 2 * second);
+  CHECK_EQ(b.zone.full_at(id), start + 6 * second);
+  b.zone.lower(id, start + 3 * second, 20 * second);
+  CHECK_EQ(b.zone.take(id, start + 3 * second, second, 5 * second).debt_ns, second);
+}
+
+void counts_go_by_steps_and_back() {
+  Bench b;
+  const uint64_t id = b.id(1);
+  CHECK_EQ(*b.zone.count(id, start, 10, start + second, false, 4), 4u);
+  CHECK_EQ(*b.zone.count(id, start, 5, start + second, false, 4), 8u);
+  CHECK(!b.zone.count(id, start, 8, start + second));
+  b.zone.uncount(id, start, 3);
+  CHECK_EQ(b.zone.counted(id, start), 5u);
+  b.zone.uncount(id, start, 30);
+  CHECK_EQ(b.zone.counted(id, start), 0u);
+  b.zone.set_count(id, start, 7, start + 2 * second);
+  CHECK_EQ(b.zone.counted(id, start + second), 7u);
+  b.zone.uncount(id, start + 2 * second, 1);  // it counts no more
+  CHECK_EQ(b.zone.counted(id, start + 2 * second), 0u);
+}
+
 void one_id_has_a_level_a_count_and_a_ban() {
   Bench b;
   const uint64_t id = b.id(1);
@@ -219,6 +261,6 @@ void half_a_million_keys_have_room() {
 }  // namespace
 
 GOMA_TESTS(a_bucket_holds_its_capacity_and_refills, over_time_exactly_the_rate_is_let_in, counts_end_with_their_time,
-           a_ban_holds_until_it_ends, one_id_has_a_level_a_count_and_a_ban, another_opening_sees_the_same,
+           a_ban_holds_until_it_ends, a_ban_can_be_lifted, what_others_took_becomes_debt, counts_go_by_steps_and_back, one_id_has_a_level_a_count_and_a_ban, another_opening_sees_the_same,
            a_full_zone_forgets_the_soonest_first, bans_in_force_never_give_way, new_keys_are_exact_over_threads,
            half_a_million_keys_have_room, a_kill_leaves_nothing_half_done)

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Signing the roll, hearing of bans, and what operators are told. Scripts use the clock of Redis, so that hosts whose clocks
+// differ agree on who lives.
+#include "core/host_link.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/log.h"
+
+namespace goma::core {
+
+namespace {
+
+constexpr std::string_view hosts_key = "goma:hosts";
+
+// Signs the roll, strikes out who has not for a while, and counts.
+constexpr std::string_view beat_text = R"(
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[2] * 4)
+return redis.call('ZCARD', KEYS[1]))";
+
+// Empties the database unless somebody else lives.
+constexpr std::string_view flush_text = R"(
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('ZREM', KEYS[1], ARGV[1])
+if redis.call('ZCOUNT', KEYS[1], now - ARGV[2], '+inf') > 0 then return 0 end
+redis.call('FLUSHDB')
+return 1)";
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  log::append_json_string(out, text);
+  return out;
+}
+
+std::string node_text(const RedisState::Node& node) {
+  std::string text = fmt::format("  {:<24} {:<9} {:<13} {:>4} in flight, {} us", node.address, node.role, node.state, node.in_flight, node.latency_us);
+  if (!node.slots.empty()) text += fmt::format(", slots {}", node.slots);
+  if (!node.problem.empty()) text += fmt::format(": {}", node.problem);
+  return text + "\n";
+}
+
+std::string node_json(const RedisState::Node& node) {
+  return fmt::format("{{\"address\":{},\"role\":{},\"state\":{},\"problem\":{},\"inFlight\":{},\"latencyMicroseconds\":{},\"slots\":{}}}", quoted(node.address),
+                     quoted(node.role), quoted(node.state), quoted(node.problem), node.in_flight, node.latency_us, quoted(node.slots));
+}
+
+}  // namespace
+
+HostLink::HostLink(Context& context)
+    : loop_(*context.loop),
+      slab_(*context.slab),
+      resolver_(*context.loop, *context.wheel, Resolver::Options()),
+      redis_({*context.loop, *context.wheel, buffers_, resolver_, context.metrics}) {
+  timer_.bind<&HostLink::beat>(loop_, this);
+  beat_.bind<&HostLink::on_beat>(this);
+  flush_.bind<&HostLink::on_flushed>(this);
+  read_bans_.bind<&HostLink::on_bans>(this);
+  if (Result<Presence> presence = Presence::open(slab_)) presence_.emplace(std::move(presence).value());
+  if (Result<LimitZone> zone = LimitZone::open(slab_)) zone_.emplace(std::move(zone).value());
+  if (!zone_) return;
+  if (Result<Bans> bans = Bans::open(slab_, *zone_)) bans_.emplace(std::move(bans).value());
+}
+
+HostLink::~HostLink() { redis_.unsubscribe(*this); }
+
+void HostLink::configure(std::shared_ptr<const RedisSettings> settings) {
+  settings_ = std::move(settings);
+  redis_.configure(settings_);
+  if (!settings_ || !presence_) return timer_.stop();
+  if (!subscribed_) redis_.subscribe(ban_channel, *this);
+  subscribed_ = true;
+  beat();
+}
+
+int64_t HostLink::wall_ms() const {
+  const timespec wall = loop_.wall();
+  return wall.tv_sec * 1000 + wall.tv_nsec / 1'000'000;
+}
+
+// ---------------------------------------------------------------- life signs
+
+void HostLink::beat() {
+  static const RedisScript beats(beat_text), flushes(flush_text);
+  timer_.start(beat_ms);
+  if (beat_.pending() || flush_.pending() || !redis_.usable()) return;
+  const std::string name = presence_->name(), alive = std::to_string(Presence::alive_ms);
+  const std::string_view keys[] = {hosts_key}, arguments[] = {name, alive};
+  if (settings_->flush_on_startup && presence_->first_time()) return redis_.run(flushes, keys, arguments, flush_, 5'000);
+  redis_.run(beats, keys, arguments, beat_, beat_ms);
+}
+
+void HostLink::on_beat(const RedisResult& result) {
+  if (result.ok()) presence_->set_hosts(result.reply.integer(), loop_.now_ms());
+}
+
+void HostLink::on_flushed(const RedisResult& result) {
+  if (!result.ok()) {
+    log::error("flushOnStartup: Redis was not emptied", {{"outcome", outcome_name(result.outcome)}, {"detail", result.detail}});
+  } else if (result.reply.integer() != 0) {
+    log::warn("flushOnStartup: Redis was emptied", {{"place", settings_->place}});
+  } else {
+    log::info("flushOnStartup: other hosts live, nothing was emptied");
+  }
+  beat();
+}
+
+// ---------------------------------------------------------------- bans
+
+void HostLink::on_subscribed() {
+  if (read_bans_.pending()) return;
+  const std::string now = std::to_string(wall_ms());
+  const std::string_view old[] = {"ZREMRANGEBYSCORE", ban_set, "-inf", now};
+  redis_.post(ban_set, old);
+  const std::string_view words[] = {"ZRANGEBYSCORE", ban_set, now, "+inf", "WITHSCORES", "LIMIT", "0", "4096"};
+  redis_.send(ban_set, words, read_bans_, 1'000);
+}
+
+void HostLink::on_bans(const RedisResult& result) {
+  for (size_t i = 0; result.ok() && i + 1 < result.reply.size(); i += 2) impose(result.reply[i].text(), std::atoll(std::string(result.reply[i + 1].text()).c_str()));
+}
+
+void HostLink::on_message(std::string_view, std::string_view message) {
+  const std::optional<BanNews> news = BanNews::parse(message);
+  if (!news || !presence_ || news->host == presence_->name()) return;
+  if (!news->lifted) return impose(news->identity, news->until_ms);
+  const std::optional<Ban> ban = Ban::from_identity(news->identity);
+  if (ban && bans_) bans_->lift(*ban, now_ns());
+}
+
+void HostLink::impose(std::string_view identity, int64_t until_ms) {
+  const std::optional<Ban> ban = Ban::from_identity(identity);
+  const int64_t left_ms = until_ms - wall_ms();
+  if (!ban || !bans_ || left_ms <= 0 || zone_->banned_until(ban->number(*zone_), now_ns()) != 0) return;
+  bans_->impose(*ban, now_ns(), now_ns() + left_ms * 1'000'000);
+  log::warn("a client is banned, says another host", {{"route", ban->route}, {"middleware", ban->middleware}, {"client", ban->shown}, {"seconds", left_ms / 1000}});
+}
+
+std::string HostLink::lift(const std::string& shown, bool json) {
+  size_t lifted = 0;
+  for (const Bans::Listed& listed : bans_ ? bans_->list(now_ns()) : std::vector<Bans::Listed>()) {
+    if (shown != "all" && listed.ban.shown != shown) continue;
+    lifted += bans_->lift(listed.ban, now_ns()) ? 1 : 0;
+    const std::optional<std::string> identity = listed.ban.identity();
+    if (!redis_.configured() || !identity) continue;
+    const std::string_view forget[] = {"ZREM", ban_set, *identity};
+    redis_.post(ban_set, forget);
+    const std::string message = BanNews{presence_->name(), true, 0, *identity}.message();
+    const std::string_view tell[] = {"PUBLISH", ban_channel, message};
+    redis_.post({}, tell);
+    log::warn("a ban is lifted by an operator", {{"route", listed.ban.route}, {"middleware", listed.ban.middleware}, {"client", listed.ban.shown}});
+  }
+  if (json) return fmt::format("{{\"lifted\":{}}}\n", lifted);
+  return fmt::format("{} ban{} lifted\n", lifted, lifted == 1 ? "" : "s");
+}
+
+// ---------------------------------------------------------------- for operators
+
+std::string HostLink::describe_bans(bool json) const {
+  std::vector<Bans::Listed> bans = bans_ ? bans_->list(now_ns()) : std::vector<Bans::Listed>();
+  std::sort(bans.begin(), bans.end(), [](const Bans::Listed& a, const Bans::Listed& b) { return a.left_ns > b.left_ns; });
+  std::string rows;
+  for (const Bans::Listed& b : bans) {
+    const int64_t left_s = b.left_ns / 1'000'000'000 + 1;
+    rows += json ? fmt::format("{}{{\"client\":{},\"route\":{},\"middleware\":{},\"secondsLeft\":{}}}", rows.empty() ? "" : ",", quoted(b.ban.shown), quoted(b.ban.route), quoted(b.ban.middleware), left_s)
+                 : fmt::format("  {:<40} {:>8} s left   route {}, middleware {}\n", b.ban.shown, left_s, b.ban.route, b.ban.middleware);
+  }
+  const uint64_t in_force = zone_ ? zone_->usage(now_ns()).bans : 0;
+  const int64_t hosts = presence_ ? presence_->hosts() : 1;
+  if (json) return fmt::format("{{\"hosts\":{},\"bansInForce\":{},\"bans\":[{}]}}\n", hosts, in_force, rows);
+  return fmt::format("{} host{} share{} the limits; {} ban{} in force{}\n{}", hosts, hosts == 1 ? "" : "s", hosts == 1 ? "s" : "", in_force, in_force == 1 ? "" : "s",
+                     in_force > bans.size() ? fmt::format(", {} of them not listed for lack of room", in_force - bans.size()) : "", rows);
+}
+
+std::string HostLink::describe_redis(bool json) const {
+  const RedisState state = redis_.state();
+  const int64_t hosts = presence_ ? presence_->hosts() : 1;
+  std::string nodes;
+  for (const RedisState::Node& node : state.nodes) nodes += json ? (nodes.empty() ? "" : ",") + node_json(node) : node_text(node);
+  const int64_t since_s = (loop_.now_ms() - state.since_ms) / 1000;
+  if (json) {
+    return fmt::format("{{\"configured\":{},\"usable\":{},\"mode\":{},\"problem\":{},\"secondsSince\":{},\"hosts\":{},\"nodes\":[{}]}}\n", state.configured, state.usable,
+                       quoted(state.mode), quoted(state.problem), since_s, hosts, nodes);
+  }
+  if (!state.configured) return "no Redis is configured: limits and cache are this host's own\n";
+  const std::string how = state.usable ? fmt::format("usable for {} s", since_s) : fmt::format("not usable for {} s: {}", since_s, state.problem);
+  return fmt::format("{}, {}; {} host{} known\n{}", state.mode, how, hosts, hosts == 1 ? "" : "s", nodes);
+}
+
+}  // namespace goma::core

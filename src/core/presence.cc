@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A few words in the slab, written by the manager, read by all.
+#include "core/presence.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/slab.h"
+
+namespace goma::core {
+
+struct Presence::Shared {
+  uint64_t name;
+  int64_t hosts;
+  int64_t enough_ms;  // when there were as many as that last; the manager's
+  uint32_t begun;
+};
+
+Result<Presence> Presence::open(Slab& slab) {
+  Result<Shared*> shared = slab.zone_of<Shared>("presence", "presence", 1);
+  if (!shared.ok()) return shared.error();
+  const Slab::Lock lock(slab);
+  uint64_t& name = shared.value()->name;
+  while (name == 0) GOMA_CHECK(::getrandom(&name, sizeof name, 0) == static_cast<ssize_t>(sizeof name));
+  return Presence(*shared.value());
+}
+
+int64_t Presence::hosts() const { return std::max<int64_t>(__atomic_load_n(&shared_->hosts, __ATOMIC_RELAXED), 1); }
+
+void Presence::set_hosts(int64_t hosts, int64_t now_ms) {
+  const bool fewer = hosts < __atomic_load_n(&shared_->hosts, __ATOMIC_RELAXED);
+  if (!fewer) shared_->enough_ms = now_ms;
+  if (fewer && now_ms - shared_->enough_ms < 2 * alive_ms) return;
+  __atomic_store_n(&shared_->hosts, hosts, __ATOMIC_RELAXED);
+}
+
+std::string Presence::name() const { return fmt::format("{:016x}", shared_->name); }
+
+bool Presence::first_time() { return __atomic_exchange_n(&shared_->begun, 1U, __ATOMIC_RELAXED) == 0; }
+
+}  // namespace goma::core
