@@ -15,6 +15,7 @@ namespace goma::core {
 namespace {
 
 constexpr std::string_view hosts_key = "goma:hosts";
+constexpr std::string_view flush_key = "{goma:hosts}:flush";  // in the same slot
 
 // Signs the roll, strikes out who has not for a while, and counts.
 constexpr std::string_view beat_text = R"(
@@ -25,14 +26,13 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 4)
 return redis.call('ZCARD', KEYS[1]))";
 
-// Empties the database unless somebody else lives.
-constexpr std::string_view flush_text = R"(
+// Whether this host is the one that empties the database: nobody else lives, and nobody else is at it.
+constexpr std::string_view alone_text = R"(
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZREM', KEYS[1], ARGV[1])
 if redis.call('ZCOUNT', KEYS[1], now - ARGV[2], '+inf') > 0 then return 0 end
-redis.call('FLUSHDB')
-return 1)";
+return redis.call('SET', KEYS[2], '1', 'NX', 'EX', '60') and 1 or 0)";
 
 std::string quoted(std::string_view text) {
   std::string out;
@@ -88,13 +88,13 @@ int64_t HostLink::wall_ms() const {
 // ---------------------------------------------------------------- life signs
 
 void HostLink::beat() {
-  static const RedisScript beats(beat_text), flushes(flush_text);
+  static const RedisScript beats(beat_text), alone(alone_text);
   timer_.start(beat_ms);
   if (beat_.pending() || flush_.pending() || !redis_.usable()) return;
   const std::string name = presence_->name(), alive = std::to_string(Presence::alive_ms);
-  const std::string_view keys[] = {hosts_key}, arguments[] = {name, alive};
-  if (settings_->flush_on_startup && presence_->first_time()) return redis_.run(flushes, keys, arguments, flush_, 5'000);
-  redis_.run(beats, keys, arguments, beat_, beat_ms);
+  const std::string_view keys[] = {hosts_key, flush_key}, arguments[] = {name, alive};
+  if (settings_->flush_on_startup && presence_->first_time()) return redis_.run(alone, keys, arguments, flush_, 5'000);
+  redis_.run(beats, std::span(keys).first(1), arguments, beat_, beat_ms);
 }
 
 void HostLink::on_beat(const RedisResult& result) {
@@ -105,6 +105,8 @@ void HostLink::on_flushed(const RedisResult& result) {
   if (!result.ok()) {
     log::error("flushOnStartup: Redis was not emptied", {{"outcome", outcome_name(result.outcome)}, {"detail", result.detail}});
   } else if (result.reply.integer() != 0) {
+    constexpr std::string_view words[] = {"FLUSHDB"};
+    redis_.post_to_primaries(words);
     log::warn("flushOnStartup: Redis was emptied", {{"place", settings_->place}});
   } else {
     log::info("flushOnStartup: other hosts live, nothing was emptied");

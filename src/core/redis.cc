@@ -422,6 +422,16 @@ void Redis::post(std::string_view key, std::span<const std::string_view> words) 
   s_->submit(request);
 }
 
+void Redis::post_to_primaries(std::span<const std::string_view> words) {
+  if (!s_->topology) return;
+  for (RedisLink* link : s_->topology->primaries()) {
+    RedisRequest& request = s_->make(0);
+    begin_command(request.wire, words.size());
+    for (const std::string_view word : words) append_command(request.wire, word);
+    link->can_take() ? link->send(request) : s_->end(request, RedisResult::Outcome::unavailable, link->problem());
+  }
+}
+
 void Redis::subscribe(std::string_view channel, RedisListener& listener) {
   s_->subscriber.add(channel, listener);
   s_->follow_subscriber();

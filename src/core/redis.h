@@ -160,6 +160,9 @@ class Redis {
   // A command whose answer nobody waits for; an error is counted and logged at most once a minute.
   void post(std::string_view key, std::span<const std::string_view> words);
 
+  // The same for every primary: of a cluster all that are known, else the one.
+  void post_to_primaries(std::span<const std::string_view> words);
+
   // Listens on a connection of its own. A listener leaves with unsubscribe or when the client is destroyed.
   void subscribe(std::string_view channel, RedisListener& listener);
   void unsubscribe(RedisListener& listener);

@@ -211,7 +211,7 @@ void RedisLink::greeted(const RedisReply& reply) {
 
 void RedisLink::on_opening_late() {
   if (state_ != State::opening) return;
-  drop(!connected_ ? "it does not accept connections in time" : securing_ ? "the TLS handshake takes too long" : "it does not answer", RedisError::connect);
+  drop(!connected_ ? "it does not accept connections in time" : securing_ ? "it does not answer the TLS handshake; perhaps it speaks no TLS" : "it does not answer", RedisError::connect);
 }
 
 // ---------------------------------------------------------------- giving up

@@ -50,12 +50,11 @@ class Sentinels final : public RedisTopology {
  public:
   Sentinels(const RedisLink::Parts& parts, RedisAsker& asker, std::shared_ptr<const RedisSettings> settings)
       : parts_(parts), asker_(asker), settings_(std::move(settings)) {
-    poll_.bind<&Sentinels::ask_next>(parts.loop, this);
+    poll_.bind<&Sentinels::ask_all>(parts.loop, this);
     burial_.bind<&Sentinels::bury>(this);
-    answer_.bind<&Sentinels::on_answer>(this);
     for (const RedisAddress& address : settings_->addresses) {
-      sentinels_.push_back(std::make_unique<RedisLink>(parts, asker, settings_, address, RedisLink::Check::sentinel));
-      sentinels_.back()->open();
+      sentinels_.push_back(std::make_unique<Sentinel>(*this, address));
+      sentinels_.back()->link.open();
     }
     poll_.start(hasty_poll_ms);
   }
@@ -64,53 +63,80 @@ class Sentinels final : public RedisTopology {
 
   void on_link_changed(RedisLink& link) override {
     const bool sentinel_came = &link != primary_.get() && link.is_ready() && (!primary_ || !primary_->is_ready());
-    if (sentinel_came || (&link == primary_.get() && !link.is_ready())) ask_next();
+    if (sentinel_came || (&link == primary_.get() && !link.is_ready())) ask_all();
   }
 
   void distrust(RedisLink& link, std::string_view why) override {
     link.drop(why, RedisError::read_only);
-    ask_next();
+    ask_all();
   }
 
   std::string problem() override {
     if (primary_ && primary_->is_ready()) return {};
     if (primary_) return fmt::format("{}, which the Sentinels name: {}", primary_->address().text(), primary_->problem().empty() ? "not connected yet" : primary_->problem());
     if (!no_primary_.empty()) return no_primary_;
-    const auto tried = std::find_if(sentinels_.begin(), sentinels_.end(), [](const auto& s) { return !s->problem().empty(); });
-    return tried == sentinels_.end() ? "no Sentinel has answered yet" : fmt::format("no Sentinel can be asked; {}: {}", (*tried)->address().text(), (*tried)->problem());
+    const auto tried = std::find_if(sentinels_.begin(), sentinels_.end(), [](const auto& s) { return !s->link.problem().empty(); });
+    return tried == sentinels_.end() ? "no Sentinel has answered yet" : fmt::format("no Sentinel can be asked; {}: {}", (*tried)->link.address().text(), (*tried)->link.problem());
   }
 
   const RedisAddress* subscribable() override { return primary_ ? &primary_->address() : nullptr; }
 
   void describe(std::vector<RedisState::Node>& nodes) const override {
     if (primary_) nodes.push_back(node_state(*primary_, "primary"));
-    for (const auto& sentinel : sentinels_) nodes.push_back(node_state(*sentinel, "sentinel"));
+    for (const auto& sentinel : sentinels_) nodes.push_back(node_state(sentinel->link, "sentinel"));
   }
 
   std::vector<RedisLink*> primaries() override { return primary_ ? std::vector<RedisLink*>{primary_.get()} : std::vector<RedisLink*>(); }
 
  private:
-  void ask_next() {
+  struct Sentinel {
+    Sentinel(Sentinels& of, const RedisAddress& address)
+        : owner(of), link(of.parts_, of.asker_, of.settings_, address, RedisLink::Check::sentinel) {
+      answer.bind<&Sentinel::on_answer>(this);
+    }
+    void on_answer(const RedisResult& result) { owner.on_answer(*this, result); }
+
+    Sentinels& owner;
+    RedisLink link;
+    RedisCall answer;
+    RedisAddress named;  // the primary as it said last; no host: it has not, or knows none
+  };
+
+  void ask_all() {
     poll_.start(primary_ && primary_->is_ready() ? poll_ms : hasty_poll_ms);
-    if (answer_.pending()) return;
-    for (size_t i = 0; i < sentinels_.size(); ++i) {
-      RedisLink& sentinel = *sentinels_[next_++ % sentinels_.size()];
-      if (!sentinel.is_ready()) continue;
-      asked_ = &sentinel;
-      return asker_.ask(sentinel, {"SENTINEL", "get-master-addr-by-name", settings_->master_name}, answer_);
+    for (const auto& sentinel : sentinels_) {
+      if (!sentinel->link.is_ready()) sentinel->named = {};
+      if (sentinel->link.is_ready() && !sentinel->answer.pending()) asker_.ask(sentinel->link, {"SENTINEL", "get-master-addr-by-name", settings_->master_name}, sentinel->answer);
     }
   }
 
-  void on_answer(const RedisResult& result) {
+  void on_answer(Sentinel& sentinel, const RedisResult& result) {
+    sentinel.named = {};
     if (!result.ok() && result.outcome != RedisResult::Outcome::refused) return;
-    if (!result.ok() || result.reply.size() < 2) {
-      no_primary_ = fmt::format("the Sentinel at {} knows no master \"{}\"{}", asked_->address().text(), settings_->master_name, result.ok() ? std::string() : fmt::format(" ({})", result.detail));
-      return;
+    if (result.ok() && result.reply.size() >= 2) {
+      const std::string port(result.reply[1].text());
+      sentinel.named = {std::string(result.reply[0].text()), static_cast<uint16_t>(std::strtoul(port.c_str(), nullptr, 10))};
+    } else {
+      no_primary_ = fmt::format("the Sentinel at {} knows no master \"{}\"{}", sentinel.link.address().text(), settings_->master_name, result.ok() ? std::string() : fmt::format(" ({})", result.detail));
     }
+    follow_most();
+  }
+
+  // The primary that most of the Sentinels name which answer: one of them may not have heard of a change, and what was
+  // the primary may be back and not know better.
+  void follow_most() {
+    size_t answered = 0, most = 0;
+    const RedisAddress* chosen = nullptr;
+    for (const auto& sentinel : sentinels_) {
+      if (sentinel->named.host.empty()) continue;
+      ++answered;
+      const auto votes = static_cast<size_t>(std::count_if(sentinels_.begin(), sentinels_.end(), [&](const auto& s) { return s->named == sentinel->named; }));
+      if (votes > most) chosen = &sentinel->named;
+      most = std::max(most, votes);
+    }
+    if (chosen == nullptr || 2 * most <= answered) return;
     no_primary_.clear();
-    const std::string port(result.reply[1].text());
-    const RedisAddress address{std::string(result.reply[0].text()), static_cast<uint16_t>(std::strtoul(port.c_str(), nullptr, 10))};
-    if (!primary_ || primary_->address() != address) follow(address);
+    if (!primary_ || primary_->address() != *chosen) follow(*chosen);
   }
 
   void follow(const RedisAddress& address) {
@@ -129,14 +155,11 @@ class Sentinels final : public RedisTopology {
   RedisLink::Parts parts_;
   RedisAsker& asker_;
   std::shared_ptr<const RedisSettings> settings_;
-  Links sentinels_;
+  std::vector<std::unique_ptr<Sentinel>> sentinels_;
   std::unique_ptr<RedisLink> primary_;
   Links dead_;
-  RedisLink* asked_ = nullptr;
-  RedisCall answer_;
   Timer poll_;
   Deferred burial_;
-  size_t next_ = 0;
   std::string no_primary_;
 };
 

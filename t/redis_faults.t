@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A Redis that is misconfigured, absent, slow, full, frozen or mad: what is said names the place and the cause, requests
+are served as the limit says, and Redis is used again as soon as it can be."""
+from lib.goma import *
+from lib.redis import GARBAGE, HUGE_BULK, FakeRedis, RedisCluster, RedisServer, free_server_port, slot_of
+from lib.tls import Authority
+
+time_limit(240)
+NOWHERE = "http://127.0.0.1:9"
+
+
+def setting(redis, sync="settle", **more):
+    return [route("/", NOWHERE, "main", middlewares=["limit", "ok"])], \
+        [middleware("limit", "rateLimit", {"unit": "hour", "requestsPerUnit": 100_000, "sync": sync}), middleware("ok", "respond", {"status": 200, "body": "ok"})], \
+        {"redis": redis, "monitoring": {"enableMetrics": True}, "log": {"level": "error"}, **more}
+
+
+def host(redis, sync="settle", **more):
+    routes, middlewares, gateway = setting(redis, sync, **more)
+    return Goma(routes, middlewares, workers=1, **gateway)
+
+
+def state(goma):
+    return goma.ctl_json("redis")
+
+
+def served(goma, what, n=20):
+    """Requests are answered, and none waits much longer than a command may take."""
+    begun = time.monotonic()
+    statuses = [goma.get("/").status for _ in range(n)]
+    took = time.monotonic() - begun
+    same(statuses, [200] * n, f"{what}: requests are served")
+    expect(took < n * 0.06 * SLOW + 1, f"{what}: none waits for Redis longer than its deadline", took)
+
+
+# --- what is wrong is said, with the place
+
+goma = Goma(start=False)
+plain = RedisServer(password="secret")
+sealed = RedisServer(tls=True)
+wrong = Authority(goma.path("wrong"), "wrong")
+for what, block, pattern in [
+        ("no password", {"addr": plain.address}, r"it demands a password, and none is configured"),
+        ("wrong password", {"addr": plain.address, "password": "guess"}, r"it does not accept the user name or password"),
+        ("wrong authority", {"addr": sealed.address, "tls": {"clientCa": wrong.certificate}}, r"TLS: .*certificate"),
+        ("wrong name", {"addr": sealed.address, "tls": {"clientCa": sealed.authority.certificate, "serverName": "other.test"}}, r"TLS: .*(name|host)"),
+        ("no TLS there", {"addr": plain.address, "tls": {"clientCa": sealed.authority.certificate}}, r"speaks no TLS"),
+        ("nobody there", {"addr": f"127.0.0.1:{free_server_port()}"}, r"[Rr]efused"),
+        ("no such name", {"addr": "nowhere.invalid:6379"}, r"name has no address")]:
+    goma = host(block)
+    line = goma.told(r'level=ERROR msg="Redis is not usable"')
+    expect(re.search(pattern, line) and re.search(r"goma.yml:\d+:\d+", line), f"{what}: the log names cause and place", line)
+    expect(wait_for(lambda: re.search(pattern, state(goma)["problem"])), f"{what}: and so does gomactl redis", state(goma))
+    expect("guess" not in goma.output, f"{what}: without the password")
+    served(goma, what)
+    goma.stop()
+goma = host({"addr": sealed.address, "tls": {"clientCa": sealed.authority.certificate, "serverName": "localhost"}})
+expect(wait_for(lambda: state(goma)["usable"]), "the right authority and name: used", state(goma))
+goma.stop()
+sealed.stop()
+
+# --- away at start, then there; away again
+
+port = free_server_port()
+goma = host({"addr": f"127.0.0.1:{port}"})
+served(goma, "away at start")
+server = RedisServer(port=port)
+expect(wait_for(lambda: state(goma)["usable"]), "used as soon as it appears")
+goma.get("/")
+expect(wait_for(lambda: server.cli("EXISTS", "rate:main:limit:ip:127.0.0.1") == 1), "and what was let in is posted")
+server.kill()
+expect(wait_for(lambda: not state(goma)["usable"]), "a killed one is noticed")
+served(goma, "killed")
+server.start()
+expect(wait_for(lambda: state(goma)["usable"]), "and used again when it is back")
+
+# --- frozen, slow, full
+
+server.pause()
+served(goma, "frozen")
+goma.stop()
+goma = host({"addr": server.address}, sync="exact")
+served(goma, "frozen at start, exact")
+server.go_on()
+expect(wait_for(lambda: state(goma)["usable"]), "exact: used when it goes on")
+server.pause()
+served(goma, "frozen, exact", 30)
+metrics = goma.metrics()
+expect(metrics['goma_redis_commands_total{outcome="late"}'] > 0 and metrics["goma_limit_apart_decisions_total"] > 0, "late answers and decisions without Redis are counted")
+server.go_on()
+expect(wait_for(lambda: state(goma)["usable"] and goma.get("/")["RateLimit"]), "exact: used again")
+server.cli("CLIENT", "PAUSE", "1000", "WRITE")
+served(goma, "CLIENT PAUSE")
+expect(wait_for(lambda: server.cli("PING") == "PONG"), "the pause ends")
+server.cli("CONFIG", "SET", "maxmemory", "1")
+served(goma, "full")
+expect(wait_for(lambda: goma.get("/").status == 200 and goma.metrics()['goma_redis_commands_total{outcome="refused"}'] > 0), "a full Redis refuses, which is counted")
+server.cli("CONFIG", "SET", "maxmemory", "0")
+server.cli("SET", "rate:main:limit:ip:127.0.0.1", "no number")
+served(goma, "a key that is somebody else's")
+goma.stop()
+server.stop()
+
+# --- one that is no Redis, or a mad one
+
+for what, script in [("garbage", [GARBAGE]), ("half a reply", [b"$100\r\nhalf"]), ("512 MB", [HUGE_BULK]), ("an error for everything", [b"-ERR no\r\n"]),
+                     ("answers to nothing", [b"+PONG\r\n+PONG\r\n+PONG\r\n+PONG\r\n"])]:
+    fake = FakeRedis(script)
+    goma = host({"addr": f"127.0.0.1:{fake.port}"})
+    served(goma, what)
+    expect(wait_for(lambda: state(goma)["problem"] or what == "answers to nothing"), f"{what}: is told", state(goma))
+    goma.stop()
+    fake.stop()
+
+# --- a cluster with a hole
+
+cluster = RedisCluster(unassigned=(0, 1000))
+goma = host({"addrs": [cluster.servers[0].address], "mode": "cluster"})
+expect(wait_for(lambda: "0-1000" in state(goma)["problem"]), "a slot range that nobody serves is named", state(goma))
+expect(goma.told("slots are not served").find("0-1000") > 0, "in the log too")
+served(goma, "a cluster with a hole")
+goma.stop()
+cluster.stop()
