@@ -18,8 +18,10 @@
 namespace goma::http {
 
 class AccessLog;
+class Errands;
 class PeerPools;
 class RequestIds;
+class ResponseStore;
 class RouteBinder;
 class ServerMetrics;
 class Site;
@@ -49,6 +51,8 @@ struct Runtime {
   RequestIds* ids = nullptr;
   RouteBinder* binder = nullptr;
   Visitors* visitors = nullptr;  // null: metrics are off
+  ResponseStore* responses = nullptr;  // null: no middleware stores responses, or there was no room for them
+  Errands* errands = nullptr;
   core::LimitZone* limit_zone = nullptr;  // null: there was no room for it, and rate limits do not hold
   core::ProcessTable* processes = nullptr;  // told what is being served, for a crash report
   Site* site = nullptr;
