@@ -81,6 +81,9 @@ class ServerMetrics {
   void handshake_failed(std::string_view reason);          // or not, or a PROXY header was refused
   void abuse(std::string_view kind);         // an HTTP/2 connection was ended for its behaviour
   void limited(std::string_view outcome);    // a request that a rate limit turned away: "refused" or "banned"
+  void cached(std::string_view outcome);     // a request that met a response cache: "hit", "miss", ...
+  void response_stored(uint64_t bytes);      // by a response cache
+  void response_not_stored();                // for lack of room
   void retry();                              // a further attempt at a backend
   void tunnel_opened();
   void tunnel_closed();

@@ -23,11 +23,13 @@
 #include "core/metric.h"
 #include "http/config_modules.h"
 #include "http/describe_site.h"
+#include "http/errands.h"
 #include "http/greeting.h"
 #include "http/h1_server.h"
 #include "http/h2_server.h"
 #include "http/pass_through.h"
 #include "http/prometheus.h"
+#include "http/response_store.h"
 #include "http/upstream.h"
 #include "http/visitors.h"
 
@@ -87,12 +89,14 @@ struct Server::Worker {
         runtime{*c.loop, *c.wheel, buffers, chunks},
         peers(runtime),
         metrics(*c.metrics),
-        access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }) {
+        access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }),
+        errands(runtime) {
     runtime.resolver = resolver.get();
     runtime.peers = &peers;
     runtime.metrics = &metrics;
     runtime.access_log = &access_log;
     runtime.ids = &ids;
+    runtime.errands = &errands;
     runtime.processes = c.processes;
     core::Result<core::TlsTickets> opened = core::TlsTickets::open(*c.slab);
     if (opened) {
@@ -136,6 +140,21 @@ struct Server::Worker {
     runtime.visitors = &*visitors;
   }
 
+  // Once there is one, it stays: what it holds is good for later configurations.
+  void open_store(uint64_t bytes) {
+    store_bytes = std::max(store_bytes, bytes);
+    if (bytes == 0) return;
+    if (!responses) {
+      responses.emplace(*context.loop, &metrics);
+      const core::Result<bool> opened = responses->open(*context.slab, bytes);
+      if (!opened.ok()) {
+        responses.reset();
+        core::log::error("responses are not stored", {{"error", opened.error().text}});
+      }
+    }
+    runtime.responses = responses ? &*responses : nullptr;
+  }
+
   core::Context context;
   core::Buffers buffers;
   core::ChunkPool chunks;
@@ -146,6 +165,8 @@ struct Server::Worker {
   AccessLog access_log;
   std::unique_ptr<PassThrough> pass_through;
   RequestIds ids;
+  std::optional<ResponseStore> responses;
+  uint64_t store_bytes = 0;
   std::optional<Visitors> visitors;
   std::optional<core::LimitZone> limit_zone;
   std::optional<core::TlsTickets> tickets;
@@ -167,6 +188,7 @@ struct Server::Worker {
   core::Timer grace;
   core::Timer second;
   core::Timer hold;
+  Errands errands;  // they use all of the above
   int64_t full_since_ms = 0;
   bool said_goodbye = false;
   std::function<void()> drained;
@@ -249,6 +271,7 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   if (old != nullptr && site->config().gateway.networking.dns_cache.clear_on_reload) w.resolver->clear();
   w.access_log.configure(access_log_settings(site->config()));
   w.note_visitors(site->config().gateway.monitoring);
+  w.open_store(site->store_bytes());
   w.runtime.site = site;
   listen(std::move(listening));
   if (old == nullptr) return;

@@ -15,6 +15,7 @@
   X(redirect_scheme)             \
   X(forward_auth)                \
   X(rate_limit)                  \
+  X(http_cache)                  \
   X(access_log)
 
 namespace goma::mod {
