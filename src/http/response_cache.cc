@@ -88,7 +88,6 @@ Verdict ResponseCache::found(Exchange& x, const StorePlace& place) const {
     }
   }
   if (!w.request.only_if_cached) return fetch(x, w);
-  w.role = Work::Role::answered;
   return x.reply(504, "504 Gateway Timeout");
 }
 
@@ -99,6 +98,7 @@ Verdict ResponseCache::fetch(Exchange& x, Work& w) const {
   if (w.give_up_ms == 0) w.give_up_ms = x.now_ms() + s_.coalesce_ms;
   const int64_t left_ms = w.give_up_ms - x.now_ms();
   if (shared && left_ms > 0 && !w.lease.take(*w.store, w.place.key, s_.coalesce_ms)) {
+    w.store->count("waited");
     return x.await<StoreWait>(this, &ResponseCache::waited, *w.store, w.question, w.place.key, left_ms);
   }
   return go(x, w);
@@ -116,7 +116,6 @@ Verdict ResponseCache::go(Exchange& x, Work& w) const {
 Verdict ResponseCache::waited(Exchange& x, const Waited& waited) const {
   Work& w = *work(x);
   w.report.collapsed = true;
-  w.store->count("waited");
   if (waited.outcome == Waited::Outcome::stored) {
     w.place = waited.place;
     return serve(x, w, CacheWord::hit);
@@ -127,10 +126,7 @@ Verdict ResponseCache::waited(Exchange& x, const Waited& waited) const {
   }
   const bool in_need = waited.outcome == Waited::Outcome::failed || waited.outcome == Waited::Outcome::expired;
   if (in_need && w.place.response != nullptr && serves_errors(w.place.response->facts().freshness, age_s(w))) return serve(x, w, CacheWord::stale);
-  if (waited.outcome == Waited::Outcome::failed) {
-    w.role = Work::Role::answered;
-    return x.reply(waited.status, x.arena().join(fmt::format("{} ", waited.status), reason_phrase(waited.status)));
-  }
+  if (waited.outcome == Waited::Outcome::failed) return x.reply(waited.status, x.arena().copy(fmt::format("{} {}", waited.status, reason_phrase(waited.status))));
   return go(x, w);
 }
 
