@@ -76,7 +76,7 @@ CacheControl parse(const Headers& headers) {
     std::string_view rest = h.value;
     bool unclosed = false;
     while (!rest.empty()) {
-      const std::string_view item = take_list_item(rest, unclosed);
+      const std::string_view item = take_list_item(rest, unclosed, ",;");  // ';' is wrong, and meant as ','
       if (!item.empty()) read(take_apart(item), result);
     }
     result.no_store |= unclosed;  // nobody knows what the quote swallowed
@@ -97,10 +97,10 @@ int64_t parse_delta_seconds(std::string_view text) {
   return value;
 }
 
-std::string_view take_list_item(std::string_view& list, bool& unclosed) {
+std::string_view take_list_item(std::string_view& list, bool& unclosed, std::string_view separators) {
   size_t at = 0;
   bool quoted = false;
-  for (; at < list.size() && (quoted || list[at] != ','); ++at) {
+  for (; at < list.size() && (quoted || separators.find(list[at]) == std::string_view::npos); ++at) {
     if (list[at] == '"') quoted = !quoted;
     else if (quoted && list[at] == '\\') ++at;
   }

@@ -50,8 +50,8 @@ int64_t parse_delta_seconds(std::string_view text);
 
 // ---------------------------------------------------------------- how
 
-// Takes the next item off a list; commas within quotes do not separate. unclosed: a quote did not end.
-std::string_view take_list_item(std::string_view& list, bool& unclosed);
+// Takes the next item off a list; separators within quotes do not separate. unclosed: a quote did not end.
+std::string_view take_list_item(std::string_view& list, bool& unclosed, std::string_view separators = ",");
 
 template <class Visit>
 void each_list_item(const Headers& headers, HeaderId id, Visit visit) {

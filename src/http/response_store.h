@@ -64,6 +64,8 @@ struct StorePlace {
 
 class ResponseStore {
  public:
+  static constexpr uint64_t least_bytes = uint64_t{8} << 20;
+
   ResponseStore(core::Loop& loop, ServerMetrics* metrics);
   ResponseStore(const ResponseStore&) = delete;
   ResponseStore& operator=(const ResponseStore&) = delete;

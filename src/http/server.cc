@@ -142,17 +142,20 @@ struct Server::Worker {
 
   // Once there is one, it stays: what it holds is good for later configurations.
   void open_store(uint64_t bytes) {
-    store_bytes = std::max(store_bytes, bytes);
-    if (bytes == 0) return;
+    if (bytes == 0 || bytes == store_bytes) return;
+    store_bytes = bytes;
     if (!responses) {
       responses.emplace(*context.loop, &metrics);
-      const core::Result<bool> opened = responses->open(*context.slab, bytes);
+      const core::Result<bool> opened = responses->open(*context.slab, std::max(bytes, ResponseStore::least_bytes));
       if (!opened.ok()) {
         responses.reset();
         core::log::error("responses are not stored", {{"error", opened.error().text}});
+        return;
       }
     }
-    runtime.responses = responses ? &*responses : nullptr;
+    runtime.responses = &*responses;
+    const uint64_t room = responses->zone()->usage().bytes;
+    if (bytes > room + bytes / 16) core::log::warn("the store for responses keeps its size until the next start", {{"bytes", room}, {"configured", bytes}});
   }
 
   core::Context context;
