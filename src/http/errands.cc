@@ -3,8 +3,6 @@
 // A client that takes everything and keeps nothing.
 #include "http/errands.h"
 
-#include <memory>
-
 #include "core/arena.h"
 #include "http/runtime.h"
 
@@ -69,12 +67,14 @@ void Errand::over() {
   owner_.runtime_.loop.defer(owner_.burial_);
 }
 
-Errands::Errands(Runtime& runtime) : runtime_(runtime), lists_(new Lists) { burial_.bind<&Errands::bury>(this); }
+Errands::Errands(Runtime& runtime) : runtime_(runtime), lists_(std::make_unique<Lists>()) {
+  burial_.bind<&Errands::bury>(this);
+  runtime.errands = this;
+}
 
 Errands::~Errands() {
   lists_->over.take(lists_->under_way);
   bury();
-  delete lists_;
 }
 
 void Errands::bury() {

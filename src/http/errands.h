@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 #include "core/deadline.h"
 #include "core/list.h"
@@ -22,6 +23,7 @@ class Errands {
   static constexpr size_t most = 64;
   static constexpr int64_t longest_ms = 60'000;
 
+  // The runtime knows of it from here on.
   explicit Errands(Runtime& runtime);
   Errands(const Errands&) = delete;
   Errands& operator=(const Errands&) = delete;
@@ -39,7 +41,7 @@ class Errands {
   Runtime& runtime_;
   core::Deferred burial_;
   struct Lists;
-  Lists* lists_;
+  std::unique_ptr<Lists> lists_;
   size_t count_ = 0;
 };
 

@@ -6,9 +6,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
+#include "core/log.h"
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 #include "http/vary.h"
@@ -78,10 +80,19 @@ ResponseStore::ResponseStore(core::Loop& loop, ServerMetrics* metrics) : loop_(l
 
 ResponseStore::~ResponseStore() = default;
 
-core::Result<bool> ResponseStore::open(core::Slab& slab, uint64_t bytes) {
-  core::Result<core::CacheZone> opened = core::CacheZone::open(slab, static_cast<size_t>(bytes));
-  if (!opened.ok()) return opened.error();
-  zone_.emplace(std::move(opened).value());
+bool ResponseStore::provide(core::Slab& slab, uint64_t bytes) {
+  if (bytes == configured_bytes_ || bytes == 0) return zone_.has_value();
+  configured_bytes_ = bytes;
+  if (!zone_) {
+    core::Result<core::CacheZone> opened = core::CacheZone::open(slab, static_cast<size_t>(std::max(bytes, least_bytes)));
+    if (!opened.ok()) {
+      core::log::error("responses are not stored", {{"error", opened.error().text}});
+      return false;
+    }
+    zone_.emplace(std::move(opened).value());
+  }
+  const uint64_t room = zone_->usage().bytes;
+  if (bytes > room + bytes / 8) core::log::warn("the store for responses keeps its size until the next start", {{"bytes", room}, {"configured", bytes}});
   return true;
 }
 

@@ -71,8 +71,9 @@ class ResponseStore {
   ResponseStore& operator=(const ResponseStore&) = delete;
   ~ResponseStore();
 
-  // Opens the host's store, made with room for `bytes` when there is none.
-  core::Result<bool> open(core::Slab& slab, uint64_t bytes);
+  // Opens the host's store, made with room for `bytes` when there is none; it stays open for later configurations. 0
+  // bytes: none is asked for. Whether there is one; why not, and that it cannot grow, is told in the log.
+  bool provide(core::Slab& slab, uint64_t bytes);
   core::CacheZone* zone() { return zone_ ? &*zone_ : nullptr; }
 
   // The store of the worker that serves this exchange; null: there is none.
@@ -140,6 +141,7 @@ class ResponseStore {
   core::Loop& loop_;
   ServerMetrics* metrics_;
   std::optional<core::CacheZone> zone_;
+  uint64_t configured_bytes_ = 0;
   std::array<Passing, passing_places> passing_{};
   std::unordered_map<StoreKey, std::unique_ptr<Waiters>, Hash> waiting_;
   core::Timer timer_;

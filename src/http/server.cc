@@ -90,16 +90,15 @@ struct Server::Worker {
         peers(runtime),
         metrics(*c.metrics),
         access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }),
+        responses(*c.loop, &metrics),
         errands(runtime) {
     runtime.resolver = resolver.get();
     runtime.peers = &peers;
     runtime.metrics = &metrics;
     runtime.access_log = &access_log;
     runtime.ids = &ids;
-    runtime.errands = &errands;
     runtime.processes = c.processes;
-    core::Result<core::TlsTickets> opened = core::TlsTickets::open(*c.slab);
-    if (opened) {
+    if (core::Result<core::TlsTickets> opened = core::TlsTickets::open(*c.slab)) {
       tickets.emplace(std::move(opened).value());
     } else {
       core::log::warn("TLS sessions are resumed by the same worker only", {{"error", opened.error().text}});
@@ -140,24 +139,6 @@ struct Server::Worker {
     runtime.visitors = &*visitors;
   }
 
-  // Once there is one, it stays: what it holds is good for later configurations.
-  void open_store(uint64_t bytes) {
-    if (bytes == 0 || bytes == store_bytes) return;
-    store_bytes = bytes;
-    if (!responses) {
-      responses.emplace(*context.loop, &metrics);
-      const core::Result<bool> opened = responses->open(*context.slab, std::max(bytes, ResponseStore::least_bytes));
-      if (!opened.ok()) {
-        responses.reset();
-        core::log::error("responses are not stored", {{"error", opened.error().text}});
-        return;
-      }
-    }
-    runtime.responses = &*responses;
-    const uint64_t room = responses->zone()->usage().bytes;
-    if (bytes > room + bytes / 16) core::log::warn("the store for responses keeps its size until the next start", {{"bytes", room}, {"configured", bytes}});
-  }
-
   core::Context context;
   core::Buffers buffers;
   core::ChunkPool chunks;
@@ -168,8 +149,7 @@ struct Server::Worker {
   AccessLog access_log;
   std::unique_ptr<PassThrough> pass_through;
   RequestIds ids;
-  std::optional<ResponseStore> responses;
-  uint64_t store_bytes = 0;
+  ResponseStore responses;
   std::optional<Visitors> visitors;
   std::optional<core::LimitZone> limit_zone;
   std::optional<core::TlsTickets> tickets;
@@ -224,21 +204,22 @@ std::function<std::string()> Server::metrics_renderer() const {
   Worker* w = worker_.get();
   if (w == nullptr) return nullptr;  // the loader only checks
   return [w] {
-    const GatewayConf& gateway = w->runtime.site->config().gateway;
+    const Config& config = w->runtime.site->config();
     const timespec now = w->context.loop->wall();
     const Visitors* visitors = w->runtime.visitors;
     return render_prometheus({.metrics = *w->context.metrics,
                               .slab = *w->context.slab,
                               .version = GOMA_VERSION,
                               .generation = w->runtime.site->generation,
-                              .routes = gateway.routes.size(),
-                              .middlewares = w->runtime.site->config().middlewares.size(),
+                              .routes = config.gateway.routes.size(),
+                              .middlewares = config.middlewares.size(),
                               .now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000,
                               .certificates = &w->runtime.site->certificates(),
                               .visitors = visitors != nullptr ? visitors->count(w->context.loop->now_ms() / 1000) : 0,
                               .visitors_evicted = visitors != nullptr ? visitors->evicted() : 0,
                               .limit_zone = w->runtime.limit_zone,
-                              .monotonic_ns = w->context.loop->now_us() * 1000});
+                              .monotonic_ns = w->context.loop->now_us() * 1000,
+                              .cache_zone = w->responses.zone()});
   };
 }
 
@@ -274,7 +255,7 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   if (old != nullptr && site->config().gateway.networking.dns_cache.clear_on_reload) w.resolver->clear();
   w.access_log.configure(access_log_settings(site->config()));
   w.note_visitors(site->config().gateway.monitoring);
-  w.open_store(site->store_bytes());
+  if (w.responses.provide(*w.context.slab, site->store_bytes())) w.runtime.responses = &w.responses;
   w.runtime.site = site;
   listen(std::move(listening));
   if (old == nullptr) return;
@@ -295,9 +276,7 @@ void Server::bind(const Route& route) {
 
 void Server::reopen_logs() { worker_->access_log.flush(); }
 
-std::string Server::status() const {
-  return fmt::format("{} connections", worker_ ? worker_->count : 0);
-}
+std::string Server::status() const { return fmt::format("{} connections", worker_ ? worker_->count : 0); }
 
 // ---------------------------------------------------------------- listening
 
