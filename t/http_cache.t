@@ -10,9 +10,11 @@ RULES = {"all": {}, "quiet": {"disableCacheStatusHeader": True}, "params": {"inc
          "except": {"excludedResponseCodes": ["203", "300-399"]}, "private": {"cachePrivateResponses": True}, "vary": {"ignoreVary": ["User-Agent"]},
          "small": {"maxEntrySize": "1Ki"}}
 caches = [cache(name, memoryLimit="16Mi", **rule) for name, rule in RULES.items()] + [
+    cache("books", ["^/books/[0-9]+$"], maxTtl=120, memoryLimit="8Mi", includeQueryInKey=True, queryParamsToCache=["lang"],
+          excludedResponseCodes=["404", "500-599"], ignoreVary=["User-Agent"]),
     {"name": "nowhere", "type": "httpCache"}, cache("narrow", ["^/narrow/[0-9]+$"]), middleware("prefix", "addPrefix", {"prefix": "/base"})]
 routes = [route(f"/{name}", pages.origin, name=name, middlewares=[name]) for name in RULES] + [
-    route("/nowhere", pages.origin, name="nowhere", middlewares=["nowhere"]), route("/narrow", pages.origin, name="narrow", middlewares=["narrow"]),
+    route("/books", pages.origin, name="books", middlewares=["books"]), route("/nowhere", pages.origin, name="nowhere", middlewares=["nowhere"]), route("/narrow", pages.origin, name="narrow", middlewares=["narrow"]),
     route("/outer", pages.origin, name="outer", middlewares=["prefix", "all"]), route("/twin", pages.origin, name="twin", middlewares=["all"])]
 SETTING = {"monitoring": {"enableMetrics": True}, "log": {"level": "info"}}
 goma = Goma(routes, caches, **SETTING)
@@ -66,6 +68,13 @@ same(statuses("/all/host", "/all/host", Host="b.test") + statuses("/all/host", H
 same(statuses("/all//x/../y", "/all/y", "/all/%79"), ["MISS", "HIT", "MISS"], "the path does as it goes to the backend")
 same(statuses("/twin/t", "/all/t", "/twin/t"), ["MISS", "MISS", "HIT"], "each route has its own")
 same(statuses("/outer/a", "/outer/a") + [pages.count("/base/outer/a")], ["MISS", "HIT", 1], "what earlier middlewares changed counts")
+
+# --- Goma's own example (goma-config 24.9)
+
+same(statuses("/books/1", "/books/1", "/books/1?lang=de", "/books/1?lang=de&x=1", "/books/x", "/books/x"), ["MISS", "HIT", "MISS", "HIT", None, None], "Goma's example does what it did")
+pages.answer("/books/404", page(status=404))
+pages.answer("/books/301", page(status=301, Location="/x"))
+same(statuses("/books/404", "/books/404", "/books/301", "/books/301"), ["MISS", "MISS", "MISS", "HIT"], "only what it excludes is excluded")
 
 # --- statuses
 

@@ -219,6 +219,7 @@ Verdict ResponseCache::on_response(Exchange& x) const {
   Work* w = work(x);
   if (w == nullptr || w->role == Work::Role::answered) return Verdict::next();
   const int status = x.response().status;
+  if (status == 101) return Verdict::next();  // a tunnel is none of ours
   if (w->role == Work::Role::invalidates && status >= 200 && status < 400 && !x.has_answer()) w->store->remove(w->question.url);  // RFC 9111 4.4
   if (w->role == Work::Role::fetches) {
     const Verdict verdict = judge(x, *w);
@@ -251,7 +252,7 @@ Verdict ResponseCache::judge(Exchange& x, Work& w) const {
 static Headers* own_fields(Exchange& x) {
   auto* fields = x.arena().make<Headers>(x.arena());
   for (const Header& h : x.response().headers) {
-    const bool never = h.id == HeaderId::content_length || h.id == HeaderId::age || h.id == HeaderId::x_goma_request_id || h.id == HeaderId::proxied_by;
+    const bool never = h.id == HeaderId::content_length || h.id == HeaderId::age || h.id == HeaderId::x_request_id || h.id == HeaderId::x_goma_request_id || h.id == HeaderId::proxied_by;
     const auto added = [&h](const Header& extra) { return extra.value.data() == h.value.data() && extra.name == h.name; };
     bool of_exchange = never;
     for (const Header& extra : x.added_response_headers()) of_exchange |= added(extra);
