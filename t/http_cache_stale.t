@@ -10,8 +10,16 @@ RULES = {"plain": {}, "while": {"staleWhileRevalidate": "1h"}, "error": {"staleI
 CLOSED = refused_port()
 goma = Goma([route(f"/{name}", pages.origin, name=name, middlewares=["add", name]) for name in RULES],
             [cache(name, memoryLimit="16Mi", maxTtl=1, **rule) for name, rule in RULES.items()] +
-            [middleware("add", "requestHeaders", {"setHeaders": {"X-Earlier": "step"}})])
+            [middleware("add", "requestHeaders", {"setHeaders": {"X-Earlier": "step"}})], monitoring={"enableMetrics": True})
 go = threading.Event()
+sent = []
+
+
+def ask(path, *more):
+    sent.append(path)
+    return goma.get(path, *more)
+
+
 
 
 def slow(answer):
@@ -41,45 +49,48 @@ FAILURES = {"closed": None, "500": Reply(500, [], b"x"), "502": Reply(502, [], b
 for name, failure in FAILURES.items():
     pages.answer(f"/error/{name}", page("kept", ETag='"k"'), failure)
 for path in list(pages.answers):
-    same(status(goma.get(path)), "MISS", f"{path} is stored")
+    same(status(ask(path)), "MISS", f"{path} is stored")
 stored = time.monotonic()
 wait_for(lambda: time.monotonic() - stored > 2.1)
 
 # --- while it is validated
 
 go.clear()
-seen = [goma.get("/while/a") for _ in range(20)]
+seen = [ask("/while/a") for _ in range(20)]
 same({(r.text, status(r)) for r in seen}, {("one", "STALE")}, "stale responses are served while one errand validates")
 expect(wait_for(lambda: pages.count("/while/a") == 2), "the backend hears of one", pages.count("/while/a"))
 same(pages.last("/while/a")["X-Earlier"], "step", "it is asked as the request was, with what earlier middlewares did")
 go.set()
-expect(wait_for(lambda: goma.get("/while/a").text == "two"), "and then the new one is")
+expect(wait_for(lambda: ask("/while/a").text == "two"), "and then the new one is")
 same(pages.count("/while/a"), 2, "without asking more")
+metrics = goma.metrics()
+same(metrics['goma_cache_requests_total{outcome="background"}'], 1, "metrics count it for itself")
+same(metrics['gateway_requests_total{name="while",method="GET"}'], sum(p.startswith("/while/") for p in sent), "and not as a request")
 expect(int(seen[0]["Age"]) >= 1 and "ttl=-" in seen[0]["Cache-Status"], "its age is told", (seen[0]["Age"], seen[0]["Cache-Status"]))
-same(status(goma.get("/while/etag", {"If-None-Match": '"0"'})), "STALE", "an errand asks on behalf of what is stored")
-expect(wait_for(lambda: status(goma.get("/while/etag")) == "HIT"), "a 304 makes it fresh again")
-same(goma.get("/while/etag").text, "one", "with the same body")
-same(status(goma.get("/plain/said")), "STALE", "a response may allow it itself")
-same(goma.get("/while/must").text, "two", "must-revalidate forbids it")
-same(goma.get("/while/shared").text, "two", "s-maxage forbids what only the operator allows")
-same((goma.get("/plain/not").text, pages.count("/plain/not")), ("two", 2), "by default nothing stale is served")
-goma.get("/while/fails")
+same(status(ask("/while/etag", {"If-None-Match": '"0"'})), "STALE", "an errand asks on behalf of what is stored")
+expect(wait_for(lambda: status(ask("/while/etag")) == "HIT"), "a 304 makes it fresh again")
+same(ask("/while/etag").text, "one", "with the same body")
+same(status(ask("/plain/said")), "STALE", "a response may allow it itself")
+same(ask("/while/must").text, "two", "must-revalidate forbids it")
+same(ask("/while/shared").text, "two", "s-maxage forbids what only the operator allows")
+same((ask("/plain/not").text, pages.count("/plain/not")), ("two", 2), "by default nothing stale is served")
+ask("/while/fails")
 wait_for(lambda: pages.count("/while/fails") == 2)
-expect(wait_for(lambda: goma.get("/while/fails").text == "three"), "an errand that fails is sent again")
+expect(wait_for(lambda: ask("/while/fails").text == "three"), "an errand that fails is sent again")
 
 # --- errors of the backend
 
 for name in FAILURES:
     path = f"/error/{name}"
-    answer = goma.get(path)
+    answer = ask(path)
     same((answer.status, answer.text, status(answer), answer["X-Goma-Request-ID"] is None), (200, "kept", "STALE", False), f"a stale response stands in for an error: {name}")
-same(goma.get("/error/404").status, 404, "404 is no error")
-same(goma.get("/error/must").status, 503, "must-revalidate: the error is served")
-same(goma.get("/plain/said-error").text, "kept", "a response may allow it itself")
-same(goma.get("/plain/error").status, 503, "by default an error is an error")
-same([status(goma.get("/both/x")) for _ in range(3)], ["STALE"] * 3, "maxStale allows both")
+same(ask("/error/404").status, 404, "404 is no error")
+same(ask("/error/must").status, 503, "must-revalidate: the error is served")
+same(ask("/plain/said-error").text, "kept", "a response may allow it itself")
+same(ask("/plain/error").status, 503, "by default an error is an error")
+same([status(ask("/both/x")) for _ in range(3)], ["STALE"] * 3, "maxStale allows both")
 
 # --- what requests allow
 
-same((status(goma.get("/plain/max-stale", {"Cache-Control": "max-stale=60"})), status(goma.get("/plain/max-stale", {"Cache-Control": "max-stale"})),
-      goma.get("/plain/max-stale").text), ("STALE", "STALE", "new"), "a request may allow it for itself")
+same((status(ask("/plain/max-stale", {"Cache-Control": "max-stale=60"})), status(ask("/plain/max-stale", {"Cache-Control": "max-stale"})),
+      ask("/plain/max-stale").text), ("STALE", "STALE", "new"), "a request may allow it for itself")

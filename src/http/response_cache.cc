@@ -27,6 +27,7 @@ constexpr size_t most_tags = 64;
 struct ResponseCache::Work {
   enum class Role : unsigned char { past, invalidates, fetches, answered };
   Role role = Role::past;
+  bool is_errand = false;
   bool conditional = false;  // the backend was asked whether the stored response is still good
   ResponseStore* store = nullptr;
   CacheControl request;
@@ -156,6 +157,7 @@ bool ResponseCache::send_errand(Exchange& x, Work& w) const {
   errand->keep(this, copy);
   copy->store = w.store;
   copy->role = Work::Role::fetches;
+  copy->is_errand = true;
   copy->report.word = CacheWord::expired;
   copy->asked_ms = w.store->wall_ms();
   copy->question = {w.question.url, errand->arena().copy(w.question.host), errand->arena().copy(w.question.path),
@@ -181,7 +183,7 @@ Verdict ResponseCache::serve(Exchange& x, Work& w, CacheWord word) const {
   w.report.word = word;
   w.report.lifetime_s = response.facts().freshness.lifetime_s;
   w.report.age_s = age_s(w);
-  w.store->count(cache_outcome(word));
+  w.store->count(w.is_errand ? "background" : cache_outcome(word));
   const Headers& request = *w.question.request;
   const bool asks = request.find(HeaderId::if_none_match) != nullptr || request.find(HeaderId::if_modified_since) != nullptr;
   Headers fields(x.arena());
@@ -225,7 +227,7 @@ Verdict ResponseCache::on_response(Exchange& x) const {
     const Verdict verdict = judge(x, *w);
     if (verdict.kind() == Verdict::Kind::done) return verdict;
   }
-  if (w->store != nullptr) w->store->count(cache_outcome(w->report.word));
+  if (w->store != nullptr) w->store->count(w->is_errand ? "background" : cache_outcome(w->report.word));
   drop_cache_words(x.response().headers);
   describe(x, w->report, x.response().headers);
   return Verdict::next();
