@@ -17,7 +17,7 @@ routes = [route(f"/{name}", pages.origin, name=name, middlewares=[name]) for nam
     route("/books", pages.origin, name="books", middlewares=["books"]), route("/nowhere", pages.origin, name="nowhere", middlewares=["nowhere"]), route("/narrow", pages.origin, name="narrow", middlewares=["narrow"]),
     route("/outer", pages.origin, name="outer", middlewares=["prefix", "all"]), route("/twin", pages.origin, name="twin", middlewares=["all"])]
 SETTING = {"monitoring": {"enableMetrics": True}, "log": {"level": "info"}}
-goma = Goma(routes, caches, **SETTING)
+goma = Goma(routes, caches, entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}}, **SETTING)
 
 
 def words(response):
@@ -58,6 +58,15 @@ for name, body in (("empty", b""), ("one", b"x"), ("big", bytes(range(256)) * 30
 slow = goma.client()
 slow.send("GET /all/big HTTP/1.1\r\nHost: a.test\r\n\r\n" * 20)
 same([len(slow.response().body) for _ in range(20)], [768000] * 20, "pipelined and slowly read, too")
+
+url = f"http://{goma.address[0]}:{goma.address[1]}/all/big"
+run = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-H", "Host: a.test", "--limit-rate", "4M", "-D", goma.path("head"), url], timeout=PATIENCE, check=False, capture_output=True)
+same((run.returncode, run.stdout == body, "x-cache-status: HIT" in read(goma.path("head"))), (0, True, True), "over HTTP/2, too")
+half = goma.client()
+half.send("GET /all/big HTTP/1.1\r\nHost: a.test\r\n\r\n")
+half.until(b"\r\n\r\n")
+half.close()
+same(len(goma.get("/all/big").body), 768000, "a client that leaves in the middle takes nothing with it")
 
 # --- keys
 
