@@ -6,7 +6,7 @@ from lib.goma import *
 from lib.cache import *
 
 pages = Pages()
-RULES = {"cold": {}, "short": {"coalesce": "300ms"}, "off": {"coalesce": "0s"}, "stale": {"maxTtl": 1, "staleIfError": "1h"}}
+RULES = {"cold": {"coalesce": "60s"}, "short": {"coalesce": "300ms"}, "off": {"coalesce": "0s"}, "stale": {"maxTtl": 1, "staleIfError": "1h", "coalesce": "60s"}}
 goma = Goma([route(f"/{name}", pages.origin, name=name, middlewares=[name]) for name in RULES],
             [cache(name, memoryLimit="16Mi", **rule) for name, rule in RULES.items()], monitoring={"enableMetrics": True}, log={"level": "warn"})
 go = threading.Event()
@@ -120,3 +120,23 @@ for client in clients:
         pass
 expect(texts and set(texts) == {"alive"}, "a killed worker leaves no lease behind", texts)
 expect(wait_for(lambda: status(goma.get("/cold/killed")) == "HIT"), "and the response is stored")
+
+
+def in_halves(request):
+    request.connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nCache-Control: max-age=60\r\n\r\n" + b"1" * 50000)
+    go.wait(PATIENCE)
+    request.connection.send(b"2" * 50000)
+    request.connection.close()
+
+
+pages.answer("/cold/half", in_halves, page("whole", Cache_Control="max-age=60"))
+go.clear()
+client = goma.client()
+client.send("GET /cold/half HTTP/1.1\r\nHost: a.test\r\n\r\n")
+client.until(b"\r\n\r\n")
+before = goma.worker_pids()
+for pid in before:
+    os.kill(pid, signal.SIGKILL)
+go.set()
+expect(wait_for(lambda: len(goma.worker_pids()) == 2 and not set(goma.worker_pids()) & set(before) and all(alive(p) for p in goma.worker_pids())), "workers die while they fill")
+same({goma.get("/cold/half").text for _ in range(5)}, {"whole"}, "and half a body is not served")

@@ -90,8 +90,7 @@ struct Server::Worker {
         peers(runtime),
         metrics(*c.metrics),
         access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }),
-        responses(*c.loop, &metrics),
-        errands(runtime) {
+        responses(*c.loop, &metrics), errands(runtime) {
     runtime.resolver = resolver.get();
     runtime.peers = &peers;
     runtime.metrics = &metrics;
