@@ -12,10 +12,11 @@ RULES = {"all": {}, "quiet": {"disableCacheStatusHeader": True}, "params": {"inc
 caches = [cache(name, memoryLimit="16Mi", **rule) for name, rule in RULES.items()] + [
     cache("books", ["^/books/[0-9]+$"], maxTtl=120, memoryLimit="8Mi", includeQueryInKey=True, queryParamsToCache=["lang"],
           excludedResponseCodes=["404", "500-599"], ignoreVary=["User-Agent"]),
-    {"name": "nowhere", "type": "httpCache"}, cache("narrow", ["^/narrow/[0-9]+$"]), middleware("prefix", "addPrefix", {"prefix": "/base"})]
+    {"name": "nowhere", "type": "httpCache"}, cache("narrow", ["^/narrow/[0-9]+$"]), middleware("prefix", "addPrefix", {"prefix": "/base"}),
+    middleware("token", "requestHeaders", {"setHeaders": {"Authorization": "Bearer gateway"}})]
 routes = [route(f"/{name}", pages.origin, name=name, middlewares=[name]) for name in RULES] + [
     route("/books", pages.origin, name="books", middlewares=["books"]), route("/nowhere", pages.origin, name="nowhere", middlewares=["nowhere"]), route("/narrow", pages.origin, name="narrow", middlewares=["narrow"]),
-    route("/outer", pages.origin, name="outer", middlewares=["prefix", "all"]), route("/twin", pages.origin, name="twin", middlewares=["all"])]
+    route("/token", pages.origin, name="token", middlewares=["private", "token"]), route("/outer", pages.origin, name="outer", middlewares=["prefix", "all"]), route("/twin", pages.origin, name="twin", middlewares=["all"])]
 SETTING = {"monitoring": {"enableMetrics": True}, "log": {"level": "info"}}
 goma = Goma(routes, caches, entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}}, **SETTING)
 
@@ -88,7 +89,7 @@ same(statuses("/books/404", "/books/404", "/books/301", "/books/301"), ["MISS", 
 # --- statuses
 
 for rule, code, want in (("all", 200, "HIT"), ("all", 203, "HIT"), ("all", 302, "MISS"), ("all", 404, "MISS"), ("only", 203, "HIT"), ("only", 302, "HIT"), ("only", 200, "MISS"),
-                         ("except", 200, "HIT"), ("except", 203, "MISS"), ("except", 302, "MISS")):
+                         ("all", 799, "MISS"), ("except", 200, "HIT"), ("except", 203, "MISS"), ("except", 302, "MISS")):
     pages.answer(f"/{rule}/{code}", page(status=code))
     goma.get(f"/{rule}/{code}")
     answer = goma.get(f"/{rule}/{code}")
@@ -118,6 +119,9 @@ own = [goma.get("/private/x", f) for f in ({"Cookie": "u=1"}, {"Cookie": "u=2"},
 same([status(r) for r in own], ["MISS", "MISS", "HIT", "MISS", "MISS", "HIT"], "cachePrivateResponses: credentials are part of the key")
 pages.answer("/private/p", page(Cache_Control="private, max-age=60"))
 same([status(goma.get("/private/p", f)) for f in ({"Cookie": "u=1"}, {"Cookie": "u=1"}, {}, {})], ["MISS", "HIT", "MISS", "MISS"], "what is private is kept for those with credentials")
+
+pages.answer("/token/p", page(Cache_Control="private, max-age=60"))
+same(statuses("/token/p", "/token/p"), ["MISS", "MISS"], "credentials that the gateway adds are nobody's own")
 
 # --- Vary, sizes
 

@@ -24,7 +24,7 @@ struct CacheKeyRule {
 
 // Why a GET or HEAD goes past the cache; empty: it does not.
 std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule);
-// Whether it carries credentials of its client.
+// Whether it carries credentials of its client. To be asked before anything is changed in it.
 bool has_credentials(const Exchange& x);
 // The request in the store's terms; texts in the arena. fields: those of the request, to be valid as long.
 StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields);

@@ -28,6 +28,7 @@ struct ResponseCache::Work {
   enum class Role : unsigned char { past, invalidates, fetches, answered };
   Role role = Role::past;
   bool is_errand = false;
+  bool personal = false;     // the key has credentials: what is private may be kept under it
   bool conditional = false;  // the backend was asked whether the stored response is still good
   ResponseStore* store = nullptr;
   CacheControl request;
@@ -56,6 +57,7 @@ Verdict ResponseCache::on_request(Exchange& x) const {
     if (!is_safe(method)) w->role = Work::Role::invalidates;
     return Verdict::next();
   }
+  w->personal = s_.key.personal && has_credentials(x);
   const std::string_view reason = why_past_cache(x, s_.key);
   if (!reason.empty()) return past(*w, reason);
   if (!s_.ignores_requests) w->request = parse_request_cache_control(x.request().headers);
@@ -148,7 +150,7 @@ void ResponseCache::ask_for_change(Exchange& x, Work& w) const {
 
 // Somebody validates it while the stale copy is served: this request's errand, or whoever holds the lease. False: nobody.
 bool ResponseCache::send_errand(Exchange& x, Work& w) const {
-  if (s_.key.personal && has_credentials(x)) return false;
+  if (w.personal) return false;
   StoreLease lease;
   if (!lease.take(*w.store, w.place.key, Errands::longest_ms)) return true;
   Exchange* errand = Errands::make(x);
@@ -245,7 +247,7 @@ Verdict ResponseCache::judge(Exchange& x, Work& w) const {
   if (status == 304 && w.conditional && !x.has_answer()) return freshen(x, w);
   if (!x.has_answer() && plan(x, w)) return Verdict::next();
   if (failed && w.lease.held()) w.store->failed(x, w.lease.key(), status);
-  if (!failed && w.lease.held()) w.store->pass(w.lease.key());
+  if (!x.has_answer() && !failed && w.lease.held()) w.store->pass(w.lease.key());  // a middleware's refusal says nothing of the response
   w.lease.end();
   return Verdict::next();
 }
@@ -287,7 +289,7 @@ Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
   fields.remove(HeaderId::age);
   std::vector<StoreKey> tags;
   for (size_t i = 0; i < response.tags(); ++i) tags.push_back(response.tag(i));
-  const bool good = !another && why_not_stored(w.request, said, fields, s_.key.personal && has_credentials(x)).empty();
+  const bool good = !another && why_not_stored(w.request, said, fields, w.personal).empty();
   w.report.stored = good && w.store->refresh(w.place, encode_stored(x.arena(), facts, fields, tags));
   if (!good) w.store->remove(w.place.key);
   if (w.report.stored) {
@@ -302,12 +304,11 @@ Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
 bool ResponseCache::plan(Exchange& x, Work& w) const {
   ResponseHead& response = x.response();
   const bool endless = response.body.framing == Framing::until_close;  // nobody could tell the whole from a half
-  if (x.request().method != Method::get || endless || !s_.statuses[static_cast<size_t>(response.status)]) return false;
+  if (x.request().method != Method::get || endless || !is_storable_status(response.status) || !s_.statuses[static_cast<size_t>(response.status)]) return false;
   if (response.body.framing == Framing::length && response.body.length > s_.most_bytes) return false;
-  const bool personal = s_.key.personal && has_credentials(x);
   Headers* fields = own_fields(x);
   const CacheControl said = parse_response_cache_control(*fields);
-  if (!why_not_stored(w.request, said, *fields, personal).empty()) return false;
+  if (!why_not_stored(w.request, said, *fields, w.personal).empty()) return false;
   auto* names = x.arena().make<Headers>(x.arena());
   if (w.place.variants != nullptr) w.place.variants->copy_fields(*names);
   add_vary_names(x.arena(), *fields, s_.ignored_vary, *names);
@@ -317,12 +318,14 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
   facts.stored_ms = w.store->wall_ms();
   facts.freshness = freshness_of(response.status, said, response.headers, s_.freshness, {w.asked_ms / 1000, facts.stored_ms / 1000});
   if (facts.freshness.lifetime_s <= facts.freshness.age_s) return false;
+  core::CacheZone::Draft draft = w.store->begin();
+  if (!draft) return false;
   if (s_.freshness.ttl == FreshnessRule::Ttl::overriding && s_.status_headers) {
-    const std::string_view text = x.arena().copy(fmt::format("{}, max-age={}", personal ? "private" : "public", s_.freshness.max_s));
+    const std::string_view text = x.arena().copy(fmt::format("{}, max-age={}", w.personal ? "private" : "public", s_.freshness.max_s));
     fields->set(HeaderId::cache_control, text);
     response.headers.set(HeaderId::cache_control, text);
   }
-  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, *fields), s_.most_bytes});
+  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, std::move(draft), ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, *fields), s_.most_bytes});
   w.report.stored = true;
   w.report.lifetime_s = facts.freshness.lifetime_s;
   w.report.age_s = facts.freshness.age_s;

@@ -26,7 +26,9 @@ class ResponseWriter final : public BodyFilter {
     uint64_t most_bytes = UINT64_MAX;
   };
 
-  ResponseWriter(Exchange& x, ResponseStore& store, StoreLease& lease, Plan plan) : x_(x), store_(store), lease_(lease), plan_(std::move(plan)), draft_(store.begin()) {}
+  // The lease ends when the outcome is known.
+  ResponseWriter(Exchange& x, ResponseStore& store, StoreLease& lease, core::CacheZone::Draft draft, Plan plan)
+      : x_(x), store_(store), lease_(lease), plan_(std::move(plan)), draft_(std::move(draft)) {}
 
   void write(std::string_view data, bool last) override;
   bool only_watches() const override { return true; }
