@@ -149,10 +149,14 @@ bool ResponseStore::is_gone(const StoreQuestion& question, const StoredResponse&
 
 // ---------------------------------------------------------------- fetching
 
-bool ResponseStore::lease(StoreKey key, int64_t for_ms) { return zone_->lease(key, loop_.now_ms(), loop_.now_ms() + for_ms); }
+int64_t ResponseStore::lease(StoreKey key, int64_t for_ms) {
+  const int64_t until_ms = loop_.now_ms() + for_ms;
+  return zone_->lease(key, loop_.now_ms(), until_ms) ? until_ms : 0;
+}
 
-void ResponseStore::release(StoreKey key) {
-  zone_->release(key);
+// One that has run out may be another's by now.
+void ResponseStore::release(StoreKey key, int64_t until_ms) {
+  if (loop_.now_ms() < until_ms) zone_->release(key);
   if (waiting_.find(key) != waiting_.end()) loop_.defer(released_);
 }
 

@@ -87,9 +87,10 @@ class ResponseStore {
 
   // ---------------------------------------------------------------- fetching
 
-  // Whether the caller is the one that fetches; it gives up the lease when it knows the outcome.
-  bool lease(StoreKey key, int64_t for_ms);
-  void release(StoreKey key);
+  // Whether the caller is the one that fetches; it gives up the lease when it knows the outcome. When it ends by itself
+  // (Loop::now_ms); 0: somebody else has it.
+  int64_t lease(StoreKey key, int64_t for_ms);
+  void release(StoreKey key, int64_t until_ms);
   // Nothing of this can be stored: for a while nobody has to wait.
   void pass(StoreKey key);
   bool passes(StoreKey key) const;
@@ -172,7 +173,8 @@ class StoreLease {
   ~StoreLease() { end(); }
   // False: somebody else has it.
   bool take(ResponseStore& store, StoreKey key, int64_t for_ms) {
-    if (!store.lease(key, for_ms)) return false;
+    until_ms_ = store.lease(key, for_ms);
+    if (until_ms_ == 0) return false;
     store_ = &store;
     key_ = key;
     return true;
@@ -181,16 +183,18 @@ class StoreLease {
   void take(StoreLease& other) {
     store_ = std::exchange(other.store_, nullptr);
     key_ = other.key_;
+    until_ms_ = other.until_ms_;
   }
   void end() {
-    if (store_ != nullptr) std::exchange(store_, nullptr)->release(key_);
+    if (store_ != nullptr) std::exchange(store_, nullptr)->release(key_, until_ms_);
   }
   bool held() const { return store_ != nullptr; }
   StoreKey key() const { return key_; }
 
  private:
   ResponseStore* store_ = nullptr;
-  StoreKey key_;
+  StoreKey key_{};
+  int64_t until_ms_ = 0;
 };
 
 // What came of waiting for somebody else's fetch.
