@@ -56,6 +56,17 @@ go.set()
 same([c.response().text for c in clients], [f"k{i % 4}" for i in range(40)], "who waited gets its own variant")
 same(pages.count("/cold/vary"), 4, "each was fetched once")
 
+# --- what is fetched while it is changed
+
+pages.answer("/cold/change", lambda r: Reply(204) if r.method == "POST" else held(page("old", Cache_Control="max-age=60"))(r) if pages.count("/cold/change") == 1 else page("new", Cache_Control="max-age=60"))
+go.clear()
+early = goma.client()
+early.send("GET /cold/change HTTP/1.1\r\nHost: a.test\r\n\r\n")
+wait_for(lambda: pages.count("/cold/change") == 1)
+goma.request("POST", "/cold/change", {}, b"x")
+go.set()
+same((early.response().text, goma.get("/cold/change").text), ("old", "new"), "what was asked for before a change is not stored after it")
+
 # --- what cannot be stored holds nobody up
 
 pages.answer("/cold/private", held(page("mine", Cache_Control="private")))

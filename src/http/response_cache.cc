@@ -224,7 +224,7 @@ Verdict ResponseCache::on_response(Exchange& x) const {
   if (w == nullptr || w->role == Work::Role::answered) return Verdict::next();
   const int status = x.response().status;
   if (status == 101) return Verdict::next();  // a tunnel is none of ours
-  if (w->role == Work::Role::invalidates && status >= 200 && status < 400 && !x.has_answer()) w->store->remove(w->question.url);  // RFC 9111 4.4
+  if (w->role == Work::Role::invalidates && status >= 200 && status < 400 && !x.has_answer()) w->store->invalidate(x, w->question.url);  // RFC 9111 4.4
   if (w->role == Work::Role::fetches) {
     const Verdict verdict = judge(x, *w);
     if (verdict.kind() == Verdict::Kind::done) return verdict;
@@ -325,7 +325,7 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
     fields->set(HeaderId::cache_control, text);
     response.headers.set(HeaderId::cache_control, text);
   }
-  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, std::move(draft), ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, *fields), s_.most_bytes});
+  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, std::move(draft), ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, *fields), s_.most_bytes, w.asked_ms});
   w.report.stored = true;
   w.report.lifetime_s = facts.freshness.lifetime_s;
   w.report.age_s = facts.freshness.age_s;

@@ -171,10 +171,22 @@ void ResponseStore::failed(Exchange& x, StoreKey key, int status) {
   StoredFacts facts;
   facts.kind = StoredKind::failure;
   facts.status = status;
-  facts.stored_ms = wall_ms();
-  const std::string_view head = encode_stored(x.arena(), facts, Headers(x.arena()), {});
+  note(x, key, "failure", facts);
+}
+
+void ResponseStore::note(Exchange& x, StoreKey key, std::string_view what, const StoredFacts& facts) {
+  StoredFacts now = facts;
+  now.stored_ms = wall_ms();
   core::CacheZone::Draft draft = zone_->begin();
-  if (draft) draft.publish(this->key(key).add("failure").made(), head);
+  if (draft) draft.publish(this->key(key).add(what).made(), encode_stored(x.arena(), now, Headers(x.arena()), {}));
+}
+
+// Variants need no note: what is fetched for an old list is stored where a new one does not lead.
+void ResponseStore::invalidate(Exchange& x, StoreKey url) {
+  zone_->remove(url);
+  StoredFacts facts;
+  facts.kind = StoredKind::change;
+  if (zone_->is_leased(url, loop_.now_ms())) note(x, url, "change", facts);
 }
 
 void ResponseStore::await(StoreWait& waiter) {
@@ -214,7 +226,7 @@ void StoreWait::look() {
   using Outcome = Waited::Outcome;
   const StorePlace place = store_.find(x_, question_);
   if (place.response != nullptr && place.response->facts().stored_ms >= since_ms_) return complete({Outcome::stored, place, 0});
-  const StoredResponse* failure = store_.read(x_, store_.key(key_).add("failure").made());
+  const StoredResponse* failure = store_.noted(x_, key_, "failure");
   if (failure != nullptr && failure->facts().stored_ms >= since_ms_) return complete({Outcome::failed, place, failure->facts().status});
   complete({store_.passes(key_) ? Outcome::passed : Outcome::again, place, 0});
 }
@@ -241,7 +253,9 @@ StoreKey ResponseStore::place_of(Exchange& x, const StoreQuestion& question, con
   return variant_key(x, question, facts.number, names);
 }
 
-bool ResponseStore::publish(Exchange& x, core::CacheZone::Draft& draft, const StoreQuestion& question, const StorePlace& place, const Headers& names, std::string_view head) {
+bool ResponseStore::publish(Exchange& x, core::CacheZone::Draft& draft, const StoreQuestion& question, const StorePlace& place, const Headers& names, int64_t asked_ms, std::string_view head) {
+  const StoredResponse* change = noted(x, question.url, "change");
+  if (change != nullptr && change->facts().stored_ms >= asked_ms) return false;
   const uint64_t bytes = draft.body_size();
   const StoreKey key = head.empty() ? StoreKey() : place_of(x, question, place, names);
   const bool stored = key != StoreKey() && draft.publish(key, head);

@@ -102,10 +102,13 @@ class ResponseStore {
   // Empty: there is no room.
   core::CacheZone::Draft begin();
   // Whether it is stored now. The place is where the request has looked; names are what the response differs by.
-  bool publish(Exchange& x, core::CacheZone::Draft& draft, const StoreQuestion& question, const StorePlace& place, const Headers& names, std::string_view head);
+  // asked_ms: wall clock, when it went to the backend.
+  bool publish(Exchange& x, core::CacheZone::Draft& draft, const StoreQuestion& question, const StorePlace& place, const Headers& names, int64_t asked_ms, std::string_view head);
   // Gives a stored response a newer head. False: it stays as it is, or is gone.
   bool refresh(const StorePlace& place, std::string_view head);
   void remove(StoreKey key) { zone_->remove(key); }
+  // What is stored for a URL is gone, and what is being fetched for it will not be stored.
+  void invalidate(Exchange& x, StoreKey url);
   int64_t wall_ms() const;
 
   // ---------------------------------------------------------------- purging
@@ -130,6 +133,9 @@ class ResponseStore {
   struct Waiters;
   static constexpr size_t passing_places = 1024;
 
+  // A note that has only a head, under a key of its own beside another.
+  void note(Exchange& x, StoreKey key, std::string_view what, const StoredFacts& facts);
+  const StoredResponse* noted(Exchange& x, StoreKey key, std::string_view what) { return read(x, this->key(key).add(what).made()); }
   StoreKey mark(std::string_view kind, std::string_view host, std::string_view name) const;
   const StoredResponse* read(Exchange& x, StoreKey key);
   StoreKey variant_key(Exchange& x, const StoreQuestion& question, uint64_t number, const Headers& names) const;

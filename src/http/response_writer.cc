@@ -25,7 +25,7 @@ void ResponseWriter::give_up() {
 void ResponseWriter::publish() {
   const Body& body = x_.response().body;
   const bool whole = body.framing != Framing::length || body.length == draft_.body_size();
-  if (whole) store_.publish(x_, draft_, plan_.question, plan_.place, *plan_.names, encode_stored(x_.arena(), plan_.facts, *plan_.fields, plan_.tags));
+  if (whole) store_.publish(x_, draft_, plan_.question, plan_.place, *plan_.names, plan_.asked_ms, encode_stored(x_.arena(), plan_.facts, *plan_.fields, plan_.tags));
   draft_ = core::CacheZone::Draft();
   lease_.end();
 }

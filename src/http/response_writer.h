@@ -24,6 +24,7 @@ class ResponseWriter final : public BodyFilter {
     const Headers* names = nullptr;   // what it differs by
     std::vector<StoreKey> tags;
     uint64_t most_bytes = UINT64_MAX;
+    int64_t asked_ms = 0;             // wall clock
   };
 
   // The lease ends when the outcome is known.

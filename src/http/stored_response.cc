@@ -127,7 +127,8 @@ bool StoredResponse::open(core::CacheZone::Entry& entry) {
   const std::string_view head = entry.head();
   if (head.size() < sizeof(HeadForm)) return false;
   const auto f = load<HeadForm>(head.data());
-  const bool known = f.kind <= static_cast<uint32_t>(StoredKind::failure) && f.status <= 599 && (f.status >= 200 || f.kind == static_cast<uint32_t>(StoredKind::variants));
+  const auto kind = static_cast<StoredKind>(f.kind);
+  const bool known = f.kind <= static_cast<uint32_t>(StoredKind::change) && f.status <= 599 && (f.status >= 200 || kind != StoredKind::response);
   if (!known || f.form != form || text_at(f.tags, f.fields) + f.text_bytes != head.size() || !fields_fit(head.data(), f)) return false;
   facts_ = facts_of(f);
   fields_ = f.fields;

@@ -3,8 +3,8 @@
 // A response as it lies in the response store: a head made to be read in place, with the fields as offsets into one
 // text, and the body in pieces. What answers a request are views into the store; nothing is copied.
 //
-// Beside responses the store keeps two kinds of notes that have only a head: by which request fields the responses of a
-// URL differ (variants), and that asking for something has failed (failure).
+// Beside responses the store keeps notes that have only a head: by which request fields the responses of a URL differ
+// (variants), that asking for something has failed (failure), and that it was changed while it was asked for (change).
 //
 // The invariant: a head is checked against its own length before any of it is used, and one that another version of
 // goma wrote is no head at all.
@@ -26,7 +26,7 @@ namespace goma::http {
 
 using StoreKey = core::CacheZone::Key;
 
-enum class StoredKind : uint32_t { response, variants, failure };
+enum class StoredKind : uint32_t { response, variants, failure, change };
 
 // What is known of an entry besides its fields.
 struct StoredFacts {

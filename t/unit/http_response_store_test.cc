@@ -83,7 +83,7 @@ bool put(World& world, Exchange& x, std::string_view name, std::string_view body
   std::vector<StoreKey> keys;
   for (const std::string& tag : tags) keys.push_back(world.store.mark_of_tag(tag));
   goma::core::CacheZone::Draft draft = world.store.begin();
-  return draft && draft.append(body) && world.store.publish(x, draft, q, world.store.find(x, q), differing, encode_stored(x.arena(), facts, fields, keys));
+  return draft && draft.append(body) && world.store.publish(x, draft, q, world.store.find(x, q), differing, world.store.wall_ms(), encode_stored(x.arena(), facts, fields, keys));
 }
 
 std::string got(World& world, Exchange& x, std::string_view name) {
@@ -159,6 +159,27 @@ void variants_lie_apart() {
   CHECK(world.run_until([&, since = world.store.wall_ms()] { return world.store.wall_ms() > since; }));
   with("a", [&](Exchange& x) { CHECK(put(world, x, "v", "new", {"x-kind"})); });
   with("b", [&](Exchange& x) { CHECK_EQ(got(world, x, "v"), "none"); });
+}
+
+// A fetch that began before an unsafe method and ends after it brings what was before.
+void what_was_fetched_before_a_change_is_not_stored() {
+  World world;
+  world.during("", [&](Exchange& x) {
+    goma::http::StoreLease lease;
+    const StoreQuestion q = question(world, x, "changed");
+    CHECK(lease.take(world.store, q.url, 10'000));
+    world.store.invalidate(x, q.url);
+    Headers none(x.arena());
+    StoredFacts facts;
+    facts.status = 200;
+    const std::string_view head = encode_stored(x.arena(), facts, none, {});
+    goma::core::CacheZone::Draft early = world.store.begin();
+    CHECK(!world.store.publish(x, early, q, world.store.find(x, q), none, world.store.wall_ms() - 5, head));
+    CHECK_EQ(got(world, x, "changed"), "none");
+    goma::core::CacheZone::Draft late = world.store.begin();
+    CHECK(world.store.publish(x, late, q, world.store.find(x, q), none, world.store.wall_ms() + 1, head));
+    CHECK_EQ(got(world, x, "changed"), "");
+  });
 }
 
 void what_is_purged_is_gone() {
@@ -244,4 +265,4 @@ void too_much_is_refused() {
 
 }  // namespace
 
-GOMA_TESTS(keys_are_unambiguous, a_response_comes_back_as_it_was, pieces_are_the_body, variants_lie_apart, what_is_purged_is_gone, one_has_the_lease, damaged_heads_are_none, too_much_is_refused)
+GOMA_TESTS(keys_are_unambiguous, a_response_comes_back_as_it_was, pieces_are_the_body, variants_lie_apart, what_was_fetched_before_a_change_is_not_stored, what_is_purged_is_gone, one_has_the_lease, damaged_heads_are_none, too_much_is_refused)
