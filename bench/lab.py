@@ -153,7 +153,7 @@ class Origin:
         self.process.wait()
 
 
-FEATURES = ("plain", "log", "fixed", "limit", "routes", "tls")
+FEATURES = ("plain", "log", "fixed", "limit", "cache", "routes", "tls")
 
 
 class Gateway:
@@ -167,6 +167,8 @@ class Gateway:
         if "tls" in self.features:
             self.make_certificate()
         self.processes = []
+        self.store = tempfile.mkdtemp(prefix="goma-bench-", dir="/dev/shm")  # nginx's cache, in memory as those of the others
+        os.chmod(self.store, 0o777)
         getattr(self, f"start_{name}")()
         for feature, port in self.features.items():
             if not wait_until(lambda p=port: answers(p), 30):
@@ -196,7 +198,7 @@ class Gateway:
         """Puts values in for @NAME@; a line whose value is empty disappears."""
         with open(os.path.join(HERE, template), encoding="utf-8") as source:
             text = source.read()
-        values = {"DIR": self.dir, "ORIGIN": f"127.0.0.1:{self.origin}", "BODY": FIXED_BODY,
+        values = {"DIR": self.dir, "STORE": self.store, "ORIGIN": f"127.0.0.1:{self.origin}", "BODY": FIXED_BODY,
                   **{f.upper(): f"127.0.0.1:{p}" for f, p in self.features.items()}, **values}
         for feature in FEATURES:
             if feature not in self.features:  # a block between two marks is left out as a whole
@@ -229,7 +231,7 @@ class Gateway:
         if feature == "routes":
             lines = [route % (f"svc-{i}", f"/api/v1/svc-{i}", backend, "") for i in range(self.routes + extra)]
         else:
-            lines = [route % ("all", "/", backend, f", middlewares: [{feature}]" if feature in ("fixed", "limit") else "")]
+            lines = [route % ("all", "/", backend, f", middlewares: [{feature}]" if feature in ("fixed", "limit", "cache") else "")]
         listens, tls = self.goma_listens(feature)
         return self.render("goma.yml", os.path.join(feature, "goma.yml"), LISTENS=listens, TLS=tls,
                            ACCESS="\"on\"" if feature == "log" else "\"off\"", LIST="\n".join(lines))
@@ -265,6 +267,7 @@ class Gateway:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        shutil.rmtree(self.store, ignore_errors=True)
         for pid in pids:  # a worker that its master has left behind
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -33,7 +33,7 @@ class CacheZone {
   static constexpr size_t max_head_bytes = size_t{32} << 10;
 
   struct Key {
-    uint64_t high, low;
+    uint64_t high, low;  // no defaults: {} is still all zero, and a default argument below
     bool operator==(const Key&) const = default;
   };
 
@@ -143,9 +143,12 @@ class CacheZone {
   // Reads every entry and compares it with its checksum; drops what does not agree.
   Usage verify();
 
+  struct Layout;
+
  private:
   struct Shared;
   explicit CacheZone(Shared& shared);
+  size_t self() const;
   Shared* shared_;
   void* self_ = nullptr;  // this process's row of pins
 };

@@ -84,10 +84,10 @@ bool Master::set_up() {
 }
 
 bool Master::make_slab() {
-  Result<Slab> slab = inherited_ ? Slab::attach(inherited_->slab) : Slab::create();
+  Result<Slab> slab = inherited_ ? Slab::attach(inherited_->slab) : Slab::create(Slab::ample_size());
   if (!slab && inherited_) {
     log::warn("the shared memory of the old binary has another layout; limits, health and metrics start anew", {{"reason", slab.error().text}});
-    slab = Slab::create();
+    slab = Slab::create(Slab::ample_size());
   }
   if (slab) slab_ = std::move(slab).value();
   Result<std::unique_ptr<Metrics>> metrics = slab ? Metrics::open(slab_) : slab.error();

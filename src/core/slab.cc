@@ -96,6 +96,11 @@ Result<Slab> Slab::map(Descriptor fd, size_t size) {
   return slab;
 }
 
+size_t Slab::ample_size() {
+  const auto pages = static_cast<size_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
+  return std::clamp(pages * static_cast<size_t>(::sysconf(_SC_PAGESIZE)) / 2, 4 * default_size, largest);
+}
+
 Result<Slab> Slab::create(size_t size) {
   size = pages_for(std::clamp(size, smallest, largest)) * page_size;
   Descriptor fd(::memfd_create("goma-slab", MFD_CLOEXEC));

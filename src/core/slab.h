@@ -46,6 +46,9 @@ class Slab {
   Slab& operator=(Slab&& other) noexcept;
   ~Slab();
 
+  // Bytes for an instance that has this machine: half of its memory. What nobody touches costs nothing, and zones whose
+  // size is configured are asked for after the slab was made.
+  static size_t ample_size();
   // A new slab of at least this many bytes. Error: exhausted.
   static Result<Slab> create(size_t size = default_size);
   // The slab behind an inherited descriptor, which is taken. Error: invalid, when it is none or of another layout.

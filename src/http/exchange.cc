@@ -9,7 +9,6 @@
 #include "core/text.h"
 #include "http/access_log.h"
 #include "http/client_address.h"
-#include "http/error_page.h"
 #include "http/forward.h"
 #include "http/grpc.h"
 #include "http/request_id.h"
@@ -152,6 +151,24 @@ bool Exchange::satisfies(const core::TlsClientRule& rule) const {
   return client_info_.tls != nullptr ? client_info_.tls->client_rule == rule.id() : !rule.required();
 }
 
+// Client certificates stay behind: nobody shows one here.
+void Exchange::begin_behind(Exchange& other) {
+  for_nobody_ = true;
+  logged_ = false;
+  other.site_->hold();
+  site_->release();
+  site_ = other.site_;
+  route_ = other.route_;
+  path_ = {true, false, arena_.copy(other.path_.encoded), arena_.copy(other.path_.decoded)};
+  received_path_ = arena_.copy(other.received_path_);
+  query_ = arena_.copy(other.query_);
+  has_query_ = other.has_query_;
+  client_info_ = {arena_.copy(other.client_info_.socket_ip), arena_.copy(other.client_info_.ip), other.client_info_.scheme == "https" ? "https" : "http", nullptr};
+  first_step_ = cursor_ = other.cursor_;
+  applied_ = uint64_t{1} << cursor_;
+  run_chain(cursor_ + 1);
+}
+
 // What must be true before any rule looks: hop-by-hop fields gone, client address known, untrusted claims removed.
 void Exchange::prepare() {
   Headers& headers = request_.headers;
@@ -286,69 +303,28 @@ void Exchange::resume_after(Verdict verdict) {
   }
 }
 
-// ---------------------------------------------------------------- answers
-
-Verdict Exchange::reply(int status, std::string_view message) {
-  if (grpc_ != nullptr) return reply_with(status, {}, message);
-  const ErrorBody page = make_error_body(arena_, request_.headers.get(HeaderId::accept), request_.headers.get(HeaderId::content_type), status, message);
-  const Verdict verdict = reply_with(status, page.content_type, page.body);
-  if (page.nosniff) answer_headers_.add(HeaderId::x_content_type_options, "nosniff");
-  return verdict;
-}
-
-Verdict Exchange::reply_with(int status, std::string_view content_type, std::string_view body) {
-  GOMA_CHECK(!head_sent_);
-  has_answer_ = true;
-  answer_status_ = status;
-  answer_body_ = body;
-  if (answer_headers_.size() != 0) answer_headers_ = Headers(arena_);
-  if (!content_type.empty()) answer_headers_.add(HeaderId::content_type, content_type);
-  return Verdict::done();
-}
-
-Verdict Exchange::redirect(int status, std::string_view location) {
-  const bool with_body = request_.method == Method::get || request_.method == Method::head;
-  const Verdict verdict = with_body ? reply_with(status, "text/html; charset=utf-8", redirect_body(arena_, location, status)) : reply_with(status, {}, {});
-  answer_headers_.add(HeaderId::location, location);
-  return verdict;
-}
-
-void Exchange::deliver_answer() {
-  if (ending_ == Ending::complete && answer_status_ >= 400) ending_ = Ending::refused;
-  prepare_answer();
-  respond();
-}
-
-void Exchange::prepare_answer() {
-  response_.status = answer_status_;
-  response_.reason = reason_phrase(answer_status_);
-  response_.headers.take(answer_headers_);
-  response_.body = {Framing::length, answer_body_.size()};
-  if (grpc_ == nullptr || answer_status_ < 400) return;
-  grpc_->answer(answer_status_, answer_body_, response_);
-  answer_body_ = {};
-}
-
 // ---------------------------------------------------------------- response side
 
 void Exchange::respond() {
   GOMA_CHECK(!started_response_);
   started_response_ = true;
   if (!has_answer_) drop_hop_by_hop(response_.headers, response_.status == 101);
-  if (route_ != nullptr) {  // before the steps, so that a policy may change them
-    if (route_->listed) {
-      response_.headers.set(HeaderId::x_goma_request_id, id());
-      response_.headers.set(HeaderId::proxied_by, gateway_name);
-    }
-    if (!has_answer_ && response_.status != 101) response_.headers.remove(HeaderId::server);
-  }
-  for (const Header& h : extra_headers_) response_.headers.add(h.id, h.name, h.value);
+  if (route_ != nullptr && !has_answer_ && response_.status != 101) response_.headers.remove(HeaderId::server);
+  add_own_fields();  // before the steps, so that a policy may change them
   response_cursor_ = route_ != nullptr ? route_->steps.size() : 0;
   run_response_steps();
 }
 
+void Exchange::add_own_fields() {
+  if (route_ != nullptr && route_->listed) {
+    response_.headers.set(HeaderId::x_goma_request_id, id());
+    response_.headers.set(HeaderId::proxied_by, gateway_name);
+  }
+  for (const Header& h : extra_headers_) response_.headers.add(h.id, h.name, h.value);
+}
+
 void Exchange::run_response_steps() {
-  while (response_cursor_ > 0) {
+  while (response_cursor_ > first_step_) {
     --response_cursor_;
     const bool seen = (applied_ >> response_cursor_) & 1;
     const Step& step = route_->steps[response_cursor_];
@@ -356,8 +332,9 @@ void Exchange::run_response_steps() {
     const Verdict verdict = step.middleware->on_response(*this);
     if (verdict.kind() == Verdict::Kind::suspended) return;
     if (verdict.kind() == Verdict::Kind::done) {
-      drop_content();
+      replace_content();
       prepare_answer();
+      add_own_fields();
     }
   }
   send_head();
@@ -375,9 +352,7 @@ void Exchange::send_head() {
     return;
   }
   if (has_answer_) {
-    response_body(answer_body_);
-    response_end(nullptr);
-    client_.flush();
+    push_answer();
     return;
   }
   if (forward_ != nullptr) forward_->resume_response();
@@ -386,6 +361,7 @@ void Exchange::send_head() {
 void Exchange::build_filters() {
   if (route_ == nullptr || applied_ == 0 || response_.status == 101) return;
   BodyFilter* last = nullptr;
+  bool changes = false;
   for (size_t i = 0; i < route_->steps.size(); ++i) {
     if (((applied_ >> i) & 1) == 0) continue;
     BodyFilter* filter = route_->steps[i].middleware->filter_body(*this);
@@ -393,9 +369,10 @@ void Exchange::build_filters() {
     if (last == nullptr) last = arena_.make<ToClient>(client_, response_bytes);
     filter->next_ = last;
     last = filter;
+    changes |= !filter->only_watches();
   }
   filters_ = last;
-  if (filters_ != nullptr && response_.body.framing == Framing::length) response_.body.framing = Framing::chunked;
+  if (changes && response_.body.framing == Framing::length) response_.body.framing = Framing::chunked;
 }
 
 bool Exchange::wants_response_body() const { return head_sent_ && flow_ == Flow::go && state_ != State::over; }
@@ -442,8 +419,9 @@ core::Stream::Read Exchange::splice_response(core::Stream& source, size_t max) {
 
 void Exchange::client_writable() {
   flow_ = Flow::go;
-  if (state_ == State::over || forward_ == nullptr) return;
-  forward_->resume_response();
+  if (state_ == State::over) return;
+  if (placed_body_ != nullptr && head_sent_) push_answer();
+  else if (forward_ != nullptr) forward_->resume_response();
 }
 
 void Exchange::fail(int status, std::string_view message, Ending ending) {
@@ -511,6 +489,14 @@ void Exchange::drop_content() {
   forward->cancel();
 }
 
+// Another answer takes the content's place. Content that ends with its head may do so: its connection is good then.
+void Exchange::replace_content() {
+  const bool ends_here = response_.body.framing == Framing::none || (response_.body.framing == Framing::length && response_.body.length == 0);
+  if (forward_ == nullptr || !ends_here) return drop_content();
+  forward_->finish_alone();
+  forward_ = nullptr;
+}
+
 void Exchange::finish_middlewares() {
   if (finished_middlewares_) return;
   finished_middlewares_ = true;
@@ -528,6 +514,7 @@ void Exchange::account() {
   const int status = in_other_words ? answer_status_ : head_sent_ ? response_.status : ending_ == Ending::client_timeout ? 408 : 499;
   final_status_ = status;
   finish_middlewares();
+  if (for_nobody_) return;
   if (tunnel_counted_ && runtime_.metrics != nullptr) runtime_.metrics->tunnel_closed();
   if (runtime_.metrics != nullptr) runtime_.metrics->exchange(static_cast<size_t>(ending_));
   if (route_metrics_ != nullptr) {

@@ -64,6 +64,15 @@ struct ClientInfo {
   const TlsFacts* tls;         // of the connection; null: plain
 };
 
+// A body that lies somewhere else in pieces, which stay where they are as long as the exchange lives.
+class PlacedBody {
+ public:
+  virtual ~PlacedBody() = default;
+  virtual uint64_t size() const = 0;
+  virtual size_t pieces() const = 0;
+  virtual std::string_view piece(size_t index) const = 0;
+};
+
 class Exchange {
  public:
   enum class State : unsigned char { deciding, forwarding, responding, tunnelling, over };
@@ -99,15 +108,27 @@ class Exchange {
   Verdict reply(int status, std::string_view message);
   // Answers with exactly this body. Texts must live as long as the exchange or longer.
   Verdict reply_with(int status, std::string_view content_type, std::string_view body);
+  // Answers with a body that is sent from where it lies, as fast as the client takes it. It lives in the arena.
+  Verdict reply_with(int status, const PlacedBody& body);
   // 301/302/... to a location, with Goma's body (goma-config 10.28).
   Verdict redirect(int status, std::string_view location);
   // A header of the answer being prepared. Requires: after one of the above, before returning its verdict.
   void reply_header(HeaderId id, std::string_view value) { answer_headers_.add(id, value); }
   void reply_header(std::string_view name, std::string_view value) { answer_headers_.add(name, value); }
 
+  // All of them. Requires: the same.
+  Headers& reply_headers() { return answer_headers_; }
+  // Whether the response comes from the gateway: a middleware's answer or an error of its own; else from a backend.
+  bool has_answer() const { return has_answer_; }
+
+  // What a middleware knows of this exchange from one call to the next; in the arena. Null: nothing was kept.
+  void keep(const void* owner, void* what) { kept_ = arena_.make<Kept>(Kept{owner, what, kept_}); }
+  void* kept(const void* owner) const;
+
   // A header the client gets whatever answer this exchange ends in (unless a middleware removes it from the response).
   void add_response_header(std::string_view name, std::string_view value) { extra_headers_.add(name, value); }
   Headers& response_headers_to_add() { return extra_headers_; }
+  const Headers& added_response_headers() const { return extra_headers_; }
   // A field of the access-log line, in the order of calls.
   void add_log_field(std::string_view key, std::string_view value);
 
@@ -124,6 +145,9 @@ class Exchange {
 
   // The head is complete. The exchange may call back into the client stream before this returns.
   void begin();
+  // Begins, for nobody, behind the step that another exchange is at: the same site and route, the same path. This one
+  // is neither logged nor counted. Requires: an exchange just made, whose texts live as long as its arena.
+  void begin_behind(Exchange& other);
   // Answers a request whose head could not be understood; no route, no chain.
   void refuse(int status, std::string_view message, Ending ending);
   // Whether request body may be pushed now.
@@ -210,7 +234,9 @@ class Exchange {
   void run_chain(size_t from);
   void run_content();
   void deliver_answer();
+  void push_answer();
   void run_response_steps();
+  void add_own_fields();
   void send_head();
   void build_filters();
   void open_tunnel();
@@ -221,6 +247,7 @@ class Exchange {
   void release_site();
   void account();
   void drop_content();
+  void replace_content();
 
   Runtime& runtime_;
   ClientStream& client_;
@@ -246,7 +273,15 @@ class Exchange {
   GrpcCall* grpc_ = nullptr;   // when it is one
   LogField* log_fields_ = nullptr;
   LogField** log_tail_ = &log_fields_;
+  struct Kept {
+    const void* owner;
+    void* what;
+    Kept* next;
+  };
+  Kept* kept_ = nullptr;
   std::string_view answer_body_;
+  const PlacedBody* placed_body_ = nullptr;  // instead of answer_body_
+  size_t next_piece_ = 0;
   std::string_view route_name_;  // copied when a tunnel lets its site go
   int answer_status_ = 0;
   int final_status_ = 0;
@@ -254,6 +289,7 @@ class Exchange {
   uint64_t applied_ = 0;       // bit per step whose on_request was called
   size_t cursor_ = 0;          // the step the request side is at
   size_t response_cursor_ = 0; // steps above it have seen the response
+  size_t first_step_ = 0;      // steps below it have no part in this
   Flow flow_ = Flow::go;       // what the client said last
   State state_ = State::deciding;
   Ending ending_ = Ending::complete;
@@ -265,6 +301,7 @@ class Exchange {
   bool accounted_ = false;
   bool tunnel_counted_ = false;
   bool logged_ = true;         // built-in endpoints are not
+  bool for_nobody_ = false;    // begun by begin_behind()
 };
 
 }  // namespace goma::http

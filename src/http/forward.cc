@@ -192,7 +192,7 @@ void Forward::on_backend_head(ResponseHead& head) {
 void Forward::on_backend_end(const Headers* trailers) {
   stream_ = nullptr;
   x_.trace.backend_us = x_.runtime().loop.now_us() - x_.trace.backend_start_us;
-  x_.response_end(trailers);
+  if (!alone_) x_.response_end(trailers);
 }
 
 void Forward::resume_response() {
@@ -205,6 +205,7 @@ void Forward::on_lease_failed(const Failure& failure) { on_backend_failure(failu
 
 void Forward::on_backend_failure(const Failure& failure) {
   stream_ = nullptr;
+  if (alone_) return;
   x_.trace.failure = failure.kind == Failure::Kind::tls ? x_.arena().join("tls: ", failure.detail) : failure_name(failure.kind);
   if (backend_ != nullptr && failure.kind != Failure::Kind::queue_full && failure.kind != Failure::Kind::queue_timeout && !(failure.reused && lost_connection(failure.kind))) {
     backend_->pool->failed(x_.now_ms());

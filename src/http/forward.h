@@ -32,6 +32,8 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
   void resume_response();
   // Gives the backend up (the client left).
   void cancel();
+  // The response has no content and another one was given: the exchange hears no more of this one.
+  void finish_alone() { alone_ = true; }
   // The exchange became a tunnel: the configuration may go.
   void forget_route() { backend_ = nullptr; }
   std::string_view waiting_for() const;
@@ -67,6 +69,7 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
   bool request_ended_ = false;
   bool full_ = false;         // the backend takes no more for now
   bool head_seen_ = false;
+  bool alone_ = false;
 };
 
 }  // namespace goma::http

@@ -11,6 +11,7 @@
 // Built-in modules use exactly this interface; there is no private door.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -48,6 +49,8 @@ class BodyFilter {
  public:
   virtual ~BodyFilter() = default;
   virtual void write(std::string_view data, bool last) = 0;
+  // Whether it hands on exactly the bytes it gets: then the length that was announced stays true.
+  virtual bool only_watches() const { return false; }
 
  protected:
   void pass(std::string_view data, bool last) { next_->write(data, last); }
@@ -70,6 +73,8 @@ class Middleware {
   // Exactly once per exchange, whatever happened, for every middleware that saw it. A tunnel (101) finishes when it
   // opens: it does not hold the configuration it came from.
   virtual void on_finish(const Exchange&) const noexcept {}
+  // Bytes of the host's shared response store that this middleware asks for (http/response_store.h).
+  virtual uint64_t store_bytes() const { return 0; }
 };
 
 // Where in Goma's life cycle a module acts (goma-config 7.1).

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "core/metric.h"
+#include "core/cache_zone.h"
 #include "core/limit_zone.h"
 #include "core/slab.h"
 #include "core/text.h"
@@ -206,6 +207,16 @@ void write_limits(const core::LimitZone& zone, int64_t now_ns, Page& page) {
   page.single("goma_limit_crowded_total", Kind::counter, "Requests that could not be counted, because bans took all the room.", usage.crowded);
 }
 
+void write_store(const core::CacheZone& zone, Page& page) {
+  const core::CacheZone::Usage usage = zone.usage();
+  page.single("goma_cache_entries", Kind::gauge, "Responses, and notes about them, in the store.", usage.entries);
+  page.begin_family("goma_cache_bytes", Kind::gauge, "The store for responses: room there is, and what entries take of it.");
+  page.sample("goma_cache_bytes", "", "state=\"room\"", usage.bytes);
+  page.sample("goma_cache_bytes", "", "state=\"entries\"", usage.entry_bytes);
+  page.single("goma_cache_evicted_total", Kind::counter, "Entries that gave way to others.", usage.evicted);
+  page.single("goma_cache_faulty_total", Kind::counter, "Entries that were found damaged, and dropped.", usage.faulty);
+}
+
 void write_processes(const Usage& usage, Page& page) {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -237,6 +248,7 @@ std::string render_prometheus(const Scrape& scrape) {
     }
   });
   if (scrape.limit_zone != nullptr) write_limits(*scrape.limit_zone, scrape.monotonic_ns, page);
+  if (scrape.cache_zone != nullptr) write_store(*scrape.cache_zone, page);
   write_shared_memory(scrape, page);
   write_processes(usage, page);
   return std::move(page.text);

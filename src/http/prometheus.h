@@ -9,6 +9,7 @@
 #include <string_view>
 
 namespace goma::core {
+class CacheZone;
 class LimitZone;
 class Metrics;
 class Slab;
@@ -32,6 +33,7 @@ struct Scrape {
   uint64_t visitors_evicted = 0;
   const core::LimitZone* limit_zone = nullptr;  // null: there is none
   int64_t monotonic_ns = 0;
+  const core::CacheZone* cache_zone = nullptr;  // the same
 };
 
 constexpr std::string_view prometheus_content_type = "text/plain; version=0.0.4; charset=utf-8";

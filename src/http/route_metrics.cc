@@ -45,6 +45,10 @@ constexpr std::string_view handshake_failures = "goma_handshake_failures_total";
 constexpr std::string_view abuses = "goma_http2_abuse_total";
 constexpr std::string_view limited_apart_total = "goma_limit_apart_decisions_total";
 constexpr std::string_view limited_total = "goma_rate_limited_total";
+constexpr std::string_view cached_total = "goma_cache_requests_total";
+constexpr std::string_view stored_total = "goma_cache_stored_total";
+constexpr std::string_view stored_bytes = "goma_cache_stored_bytes_total";
+constexpr std::string_view not_stored_total = "goma_cache_refused_total";
 constexpr std::string_view retries = "goma_backend_retries_total";
 constexpr std::string_view tunnels = "goma_tunnels_opened_total";
 constexpr std::string_view active_tunnels = "goma_tunnels_active";
@@ -81,6 +85,10 @@ constexpr Family families[] = {
     {abuses, Kind::counter, "HTTP/2 connections ended for their behaviour, by kind."},
     {limited_total, Kind::counter, "Requests turned away by a rate limit: refused, or banned."},
     {limited_apart_total, Kind::counter, "Decisions on shared limits made without Redis, which could not be reached."},
+    {cached_total, Kind::counter, "Requests that met a response cache, by what came of it."},
+    {stored_total, Kind::counter, "Responses stored."},
+    {stored_bytes, Kind::counter, "Body bytes of responses stored."},
+    {not_stored_total, Kind::counter, "Responses that were to be stored and found no room."},
     {retries, Kind::counter, "Further attempts at a backend."},
     {tunnels, Kind::counter, "Connections that became tunnels (WebSocket and the like)."},
     {active_tunnels, Kind::gauge, "Tunnels open."},
@@ -221,6 +229,9 @@ struct ServerMetrics::Series {
     active = metrics.gauge(active_connections);
     shed = metrics.counter(shed_total);
     retry = metrics.counter(retries);
+    stored = metrics.counter(stored_total);
+    bytes_stored = metrics.counter(stored_bytes);
+    not_stored = metrics.counter(not_stored_total);
     tunnels_opened = metrics.counter(tunnels);
     tunnels_active = metrics.gauge(active_tunnels);
     received = metrics.counter(received_bytes);
@@ -250,13 +261,14 @@ struct ServerMetrics::Series {
   }
 
   Metrics& metrics;
-  Metrics::Cell accepted, active, shed, retry, tunnels_opened, tunnels_active, received, sent, apart;
+  Metrics::Cell accepted, active, shed, retry, stored, bytes_stored, not_stored, tunnels_opened, tunnels_active, received, sent, apart;
   std::array<Metrics::Cell, endings> ended;
   std::array<Metrics::Cell, static_cast<size_t>(Refusal::memory) + 1> refused;
   Reasons parse_error{parse_errors, "reason", {}};
   Reasons failed_handshakes{handshake_failures, "reason", {}};
   Reasons abuse{abuses, "kind", {}};
   Reasons limited{limited_total, "outcome", {}};
+  Reasons cached{cached_total, "outcome", {}};
   std::map<std::pair<std::string_view, bool>, Metrics::Cell> handshake;  // versions are static texts
 };
 
@@ -293,6 +305,15 @@ void ServerMetrics::limited_apart() {
 }
 
 void ServerMetrics::limited(std::string_view outcome) { series_->count(series_->limited, outcome); }
+
+void ServerMetrics::cached(std::string_view outcome) { series_->count(series_->cached, outcome); }
+
+void ServerMetrics::response_stored(uint64_t bytes) {
+  series_->metrics.add(series_->stored);
+  series_->metrics.add(series_->bytes_stored, bytes);
+}
+
+void ServerMetrics::response_not_stored() { series_->metrics.add(series_->not_stored); }
 
 void ServerMetrics::abuse(std::string_view kind) { series_->count(series_->abuse, kind); }
 

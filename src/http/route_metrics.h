@@ -82,6 +82,9 @@ class ServerMetrics {
   void abuse(std::string_view kind);         // an HTTP/2 connection was ended for its behaviour
   void limited_apart();                       // a decision on a shared limit that Redis had no part in
   void limited(std::string_view outcome);    // a request that a rate limit turned away: "refused" or "banned"
+  void cached(std::string_view outcome);     // a request that met a response cache: "hit", "miss", ...
+  void response_stored(uint64_t bytes);      // by a response cache
+  void response_not_stored();                // for lack of room
   void retry();                              // a further attempt at a backend
   void tunnel_opened();
   void tunnel_closed();

@@ -21,8 +21,10 @@
 namespace goma::http {
 
 class AccessLog;
+class Errands;
 class PeerPools;
 class RequestIds;
+class ResponseStore;
 class RouteBinder;
 class ServerMetrics;
 class Site;
@@ -52,6 +54,8 @@ struct Runtime {
   RequestIds* ids = nullptr;
   RouteBinder* binder = nullptr;
   Visitors* visitors = nullptr;  // null: metrics are off
+  ResponseStore* responses = nullptr;  // null: no middleware stores responses, or there was no room for them
+  Errands* errands = nullptr;
   core::LimitZone* limit_zone = nullptr;  // null: there was no room for it, and rate limits do not hold
   core::Redis* redis = nullptr;               // configured or not
   core::LimitMirror* limit_mirror = nullptr;  // null with the zone

@@ -25,11 +25,13 @@
 #include "core/metric.h"
 #include "http/config_modules.h"
 #include "http/describe_site.h"
+#include "http/errands.h"
 #include "http/greeting.h"
 #include "http/h1_server.h"
 #include "http/h2_server.h"
 #include "http/pass_through.h"
 #include "http/prometheus.h"
+#include "http/response_store.h"
 #include "http/upstream.h"
 #include "http/visitors.h"
 
@@ -92,7 +94,8 @@ struct Server::Worker {
         peers(runtime),
         metrics(*c.metrics),
         redis({*c.loop, *c.wheel, buffers, *resolver, c.metrics}),
-        access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }) {
+        access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }),
+        responses(*c.loop, &metrics), errands(runtime) {
     runtime.redis = &redis;
     runtime.resolver = resolver.get();
     runtime.peers = &peers;
@@ -100,8 +103,7 @@ struct Server::Worker {
     runtime.access_log = &access_log;
     runtime.ids = &ids;
     runtime.processes = c.processes;
-    core::Result<core::TlsTickets> opened = core::TlsTickets::open(*c.slab);
-    if (opened) {
+    if (core::Result<core::TlsTickets> opened = core::TlsTickets::open(*c.slab)) {
       tickets.emplace(std::move(opened).value());
     } else {
       core::log::warn("TLS sessions are resumed by the same worker only", {{"error", opened.error().text}});
@@ -165,6 +167,7 @@ struct Server::Worker {
   AccessLog access_log;
   std::unique_ptr<PassThrough> pass_through;
   RequestIds ids;
+  ResponseStore responses;
   std::optional<Visitors> visitors;
   std::optional<core::LimitZone> limit_zone;
   std::optional<core::Presence> presence;
@@ -191,6 +194,7 @@ struct Server::Worker {
   core::Timer hold;
   core::Timer parting;
   int last_words = http::last_words;
+  Errands errands;  // they use all of the above
   int64_t full_since_ms = 0;
   bool said_goodbye = false;
   std::function<void()> drained;
@@ -223,21 +227,22 @@ std::function<std::string()> Server::metrics_renderer() const {
   Worker* w = worker_.get();
   if (w == nullptr) return nullptr;  // the loader only checks
   return [w] {
-    const GatewayConf& gateway = w->runtime.site->config().gateway;
+    const Config& config = w->runtime.site->config();
     const timespec now = w->context.loop->wall();
     const Visitors* visitors = w->runtime.visitors;
     return render_prometheus({.metrics = *w->context.metrics,
                               .slab = *w->context.slab,
                               .version = GOMA_VERSION,
                               .generation = w->runtime.site->generation,
-                              .routes = gateway.routes.size(),
-                              .middlewares = w->runtime.site->config().middlewares.size(),
+                              .routes = config.gateway.routes.size(),
+                              .middlewares = config.middlewares.size(),
                               .now_ms = now.tv_sec * 1000 + now.tv_nsec / 1'000'000,
                               .certificates = &w->runtime.site->certificates(),
                               .visitors = visitors != nullptr ? visitors->count(w->context.loop->now_ms() / 1000) : 0,
                               .visitors_evicted = visitors != nullptr ? visitors->evicted() : 0,
                               .limit_zone = w->runtime.limit_zone,
-                              .monotonic_ns = w->context.loop->now_us() * 1000});
+                              .monotonic_ns = w->context.loop->now_us() * 1000,
+                              .cache_zone = w->responses.zone()});
   };
 }
 
@@ -277,6 +282,7 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   w.redis.configure(site->redis());
   w.access_log.configure(access_log_settings(site->config()));
   w.note_visitors(site->config().gateway.monitoring);
+  if (w.responses.provide(*w.context.slab, site->store_bytes())) w.runtime.responses = &w.responses;
   w.runtime.site = site;
   listen(std::move(listening));
   if (old == nullptr) return;
@@ -297,9 +303,7 @@ void Server::bind(const Route& route) {
 
 void Server::reopen_logs() { worker_->access_log.flush(); }
 
-std::string Server::status() const {
-  return fmt::format("{} connections", worker_ ? worker_->count : 0);
-}
+std::string Server::status() const { return fmt::format("{} connections", worker_ ? worker_->count : 0); }
 
 // ---------------------------------------------------------------- listening
 

@@ -302,6 +302,12 @@ TransportLimits Site::transport_limits() const {
   return limits;
 }
 
+uint64_t Site::store_bytes() const {
+  uint64_t bytes = 0;
+  for (const std::unique_ptr<Middleware>& middleware : middlewares_) bytes += middleware->store_bytes();
+  return bytes;
+}
+
 void Site::release() {
   GOMA_CHECK(users_ > 0);
   if (--users_ == 0 && dispose_) dispose_(this);

@@ -61,6 +61,8 @@ class Site final : public core::Built {
   int retries() const { return config_->gateway.networking.retries; }
   std::deque<Route>& routes() { return routes_; }
   const std::deque<Route>& routes() const { return routes_; }
+  // What its middlewares ask for of the host's response store.
+  uint64_t store_bytes() const;
   uint64_t generation = 0;
 
   // Counting of users; loop thread only.

@@ -16,6 +16,7 @@
   X(forward_auth)                \
   X(rate_limit)                  \
   X(quota)                       \
+  X(http_cache)                  \
   X(access_log)
 
 namespace goma::mod {

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opening a zone, and reading from it. Whoever reads pins first and asks for the generation afterwards; whoever takes a
+// segment changes its generation first and asks for pins afterwards. So one of the two sees the other.
+#include "core/cache_zone.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/cache_zone_shared.h"
+#include "core/check.h"
+#include "core/slab.h"
+
+namespace goma::core {
+
+namespace cache {
+
+Hold::Hold(pthread_mutex_t& lock) : lock_(lock) {
+  const int result = ::pthread_mutex_lock(&lock);
+  if (result == EOWNERDEAD) GOMA_CHECK(::pthread_mutex_consistent(&lock) == 0);
+  else GOMA_CHECK(result == 0);
+}
+
+Hold::~Hold() { ::pthread_mutex_unlock(&lock_); }
+
+bool process_lives(int32_t pid) { return pid != 0 && (::kill(pid, 0) == 0 || errno == EPERM); }
+
+uint64_t sum(const char* data, size_t n, uint64_t seed) {
+  constexpr uint64_t odd = 0x9e3779b97f4a7c15;
+  uint64_t state = seed ^ n * odd;
+  for (; n >= 8; data += 8, n -= 8) {
+    uint64_t word;
+    std::memcpy(&word, data, sizeof word);
+    state = (state ^ word) * odd;
+    state ^= state >> 29;
+  }
+  uint64_t last = 0;
+  if (n != 0) std::memcpy(&last, data, n);
+  state = (state ^ last) * odd;
+  return state ^ state >> 32;
+}
+
+}  // namespace cache
+
+using cache::Place;
+using cache::Record;
+
+// ---------------------------------------------------------------- the zone
+
+namespace {
+
+constexpr std::string_view zone_name = "responses";
+constexpr size_t bytes_per_bucket = 8192;
+
+size_t aligned(size_t n) { return (n + Slab::page_size - 1) / Slab::page_size * Slab::page_size; }
+
+void make_lock(pthread_mutex_t& lock) {
+  pthread_mutexattr_t attributes;
+  ::pthread_mutexattr_init(&attributes);
+  ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  GOMA_CHECK(::pthread_mutex_init(&lock, &attributes) == 0);
+  ::pthread_mutexattr_destroy(&attributes);
+}
+
+}  // namespace
+
+// Fills in the numbers of a zone for so many segments; how many bytes it takes.
+static size_t lay_out(CacheZone::Layout& to, size_t segments) {
+  to.segment_count = segments;
+  to.bucket_count = std::max<size_t>(segments * CacheZone::segment_bytes / bytes_per_bucket, 64);
+  to.cells_at = aligned(to.head_bytes);
+  to.segments_at = to.cells_at + aligned(to.bucket_count * cache::ways * sizeof(uint64_t));
+  to.pins_at = to.segments_at + aligned(segments * sizeof(cache::Segment));
+  to.bytes_at = to.pins_at + aligned(cache::rows * segments * sizeof(uint32_t));
+  return to.bytes_at + segments * CacheZone::segment_bytes;
+}
+
+Result<CacheZone> CacheZone::open(Slab& slab, size_t bytes) {
+  if (bytes < 4 * segment_bytes) return Error{Code::exhausted, "a store for responses needs at least 4 MiB", 0};
+  Layout layout{};
+  layout.head_bytes = sizeof(Shared);
+  size_t total = lay_out(layout, std::min<size_t>(bytes / segment_bytes, 65'536));
+  slab.each_zone([&](std::string_view name, uint64_t there) { total = name == zone_name ? static_cast<size_t>(there) : total; });
+  Result<Slab::Zone> zone = slab.zone(zone_name, "cache", 1, total);
+  if (!zone.ok()) return zone.error();
+  auto& shared = *static_cast<Shared*>(zone.value().memory);
+  const Slab::Lock lock(slab);
+  if (shared.ready.load() == 0) {
+    GOMA_CHECK(shared.hash.make_secret());
+    make_lock(shared.segments_lock);
+    make_lock(shared.notes_lock);
+    static_cast<Layout&>(shared) = layout;
+    shared.ready.store(1);
+  }
+  CacheZone made(shared);
+  if (made.self_ == nullptr) return Error{Code::exhausted, "too many processes use the store for responses", 0};
+  return made;
+}
+
+// Takes a row: a free one, or that of a process that is no more.
+CacheZone::CacheZone(Shared& shared) : shared_(&shared) {
+  for (size_t i = 0; i < cache::rows && self_ == nullptr; ++i) {
+    cache::Row& row = shared.row[i];
+    if (row.pid.load() != 0 && cache::process_lives(row.pid.load())) continue;
+    for (size_t s = 0; s < shared.segment_count; ++s) shared.pin(i, s).store(0);
+    if (row.fills.load() != 0) shared.segment(row.fills.load() - 1).owner.store(0);
+    row.fills.store(0);
+    row.pid.store(::getpid());
+    self_ = &row;
+  }
+}
+
+CacheZone::CacheZone(CacheZone&& other) noexcept : shared_(other.shared_), self_(other.self_) { other.self_ = nullptr; }
+
+CacheZone::~CacheZone() {
+  if (self_ == nullptr) return;
+  auto& row = *static_cast<cache::Row*>(self_);
+  for (size_t s = 0; s < shared_->segment_count; ++s) shared_->pin(self(), s).store(0);
+  if (row.fills.load() != 0) shared_->segment(row.fills.load() - 1).owner.store(0);
+  row.fills.store(0);
+  row.pid.store(0);
+}
+
+size_t CacheZone::self() const { return static_cast<size_t>(static_cast<const cache::Row*>(self_) - shared_->row); }
+
+CacheZone::Key CacheZone::key(std::string_view text, Key seed) const {
+  const std::string_view chained(reinterpret_cast<const char*>(&seed), sizeof seed);
+  return {shared_->hash(text, chained, 1), shared_->hash(text, chained, 2)};
+}
+
+// ---------------------------------------------------------------- the index
+
+static uint16_t tag_of(CacheZone::Key key) { return static_cast<uint16_t>(key.high | 1); }
+
+// What is found may be anything once its segment has gone, so it is looked at under a pin only.
+std::atomic<uint64_t>* CacheZone::Shared::find(Key key, size_t row_index, uint64_t& cell) {
+  std::atomic<uint64_t>* cells = bucket(key);
+  for (size_t i = 0; i < cache::ways; ++i) {
+    cell = cells[i].load(std::memory_order_acquire);
+    const Place place = Place::from(cell);
+    if (cell == 0 || place.tag != tag_of(key) || place.segment >= segment_count) continue;
+    std::atomic<uint32_t>& pinned = pin(row_index, place.segment);
+    pinned.fetch_add(1);
+    if (is_current(place.segment, place.generation) && record(place)->key == key) return &cells[i];
+    pinned.fetch_sub(1);
+  }
+  return nullptr;
+}
+
+bool CacheZone::Shared::pin_pieces(const Record& record, size_t row_index) {
+  for (uint32_t i = 0; i < record.pieces; ++i) {
+    const cache::Piece& piece = record.piece()[i];
+    if (piece.segment < segment_count) pin(row_index, piece.segment).fetch_add(1);
+    if (is_current(piece.segment, piece.generation)) continue;
+    for (uint32_t taken = 0; taken <= i; ++taken) {
+      if (record.piece()[taken].segment < segment_count) pin(row_index, record.piece()[taken].segment).fetch_sub(1);
+    }
+    return false;
+  }
+  return true;
+}
+
+void CacheZone::Shared::unpin_pieces(const Record& record, size_t row_index) {
+  for (uint32_t i = 0; i < record.pieces; ++i) pin(row_index, record.piece()[i].segment).fetch_sub(1);
+}
+
+// In the place of the key's own, of nothing, of what has gone, or of the oldest.
+void CacheZone::Shared::insert(Key key, uint64_t cell, size_t row_index) {
+  uint64_t seen = 0;
+  std::atomic<uint64_t>* place = find(key, row_index, seen);
+  if (place != nullptr) pin(row_index, Place::from(seen).segment).fetch_sub(1);
+  std::atomic<uint64_t>* cells = bucket(key);
+  uint64_t oldest = UINT64_MAX;
+  for (size_t i = 0; i < cache::ways && place == nullptr; ++i) {
+    seen = cells[i].load();
+    const Place there = Place::from(seen);
+    if (seen == 0 || !is_current(there.segment, there.generation)) place = &cells[i];
+  }
+  for (size_t i = 0; i < cache::ways && place == nullptr; ++i) {
+    const uint64_t order_of = segment(Place::from(cells[i].load()).segment).order.load();
+    oldest = std::min(oldest, order_of);
+  }
+  for (size_t i = 0; i < cache::ways && place == nullptr; ++i) {
+    seen = cells[i].load();
+    if (segment(Place::from(seen).segment).order.load() > oldest) continue;
+    place = &cells[i];
+    evicted.fetch_add(1);
+  }
+  if (place == nullptr) place = &cells[key.high % cache::ways];
+  place->store(cell);
+  for (size_t i = 0; i < cache::ways; ++i) {  // another process may have had the same thought
+    uint64_t other = cells[i].load();
+    const Place there = Place::from(other);
+    if (other == cell || there.tag != tag_of(key) || !is_current(there.segment, there.generation) || !(record(there)->key == key)) continue;
+    cells[i].compare_exchange_strong(other, 0);
+  }
+}
+
+CacheZone::Entry CacheZone::find(Key key) {
+  uint64_t cell = 0;
+  if (shared_->find(key, self(), cell) == nullptr) return {};
+  const Place place = Place::from(cell);
+  Record& record = *shared_->record(place);
+  const bool sound = record.head_bytes <= max_head_bytes && place.offset + record.bytes() <= segment_bytes;
+  if (!sound || !shared_->pin_pieces(record, self())) {
+    shared_->pin(self(), place.segment).fetch_sub(1);
+    if (!sound) shared_->faulty.fetch_add(1);
+    return {};
+  }
+  if (record.asked.load(std::memory_order_relaxed) == 0) record.asked.store(1, std::memory_order_relaxed);
+  Entry entry;
+  entry.zone_ = this;
+  entry.record_ = &record;
+  return entry;
+}
+
+bool CacheZone::remove(Key key) {
+  uint64_t cell = 0;
+  std::atomic<uint64_t>* place = shared_->find(key, self(), cell);
+  if (place == nullptr) return false;
+  shared_->pin(self(), Place::from(cell).segment).fetch_sub(1);
+  return place->compare_exchange_strong(cell, 0);
+}
+
+// ---------------------------------------------------------------- an entry
+
+CacheZone::Entry::Entry(Entry&& other) noexcept : zone_(other.zone_), record_(other.record_) { other.zone_ = nullptr; }
+
+CacheZone::Entry& CacheZone::Entry::operator=(Entry&& other) noexcept {
+  std::swap(zone_, other.zone_);
+  std::swap(record_, other.record_);
+  return *this;
+}
+
+CacheZone::Entry::~Entry() {
+  if (zone_ == nullptr) return;
+  const auto& record = *static_cast<const Record*>(record_);
+  zone_->shared_->unpin_pieces(record, zone_->self());
+  zone_->shared_->pin(zone_->self(), zone_->shared_->index_of(record_)).fetch_sub(1);
+}
+
+std::string_view CacheZone::Entry::head() const {
+  const auto& record = *static_cast<const Record*>(record_);
+  return {record.head(), record.head_bytes};
+}
+
+uint64_t CacheZone::Entry::body_size() const { return static_cast<const Record*>(record_)->body_bytes; }
+
+size_t CacheZone::Entry::pieces() const { return static_cast<const Record*>(record_)->pieces; }
+
+std::string_view CacheZone::Entry::piece(size_t index) const {
+  const cache::Piece& piece = static_cast<const Record*>(record_)->piece()[index];
+  return {zone_->shared_->bytes(piece.segment) + piece.offset, piece.bytes};
+}
+
+uint64_t CacheZone::Entry::stamp() const { return static_cast<const Record*>(record_)->stamp; }
+
+}  // namespace goma::core

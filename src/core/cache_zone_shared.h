@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a cache zone lies in shared memory: for the parts of core/cache_zone.h only. Numbers and offsets, no pointers.
+//
+//   Shared | buckets of cells | segments' states | pins, a row per process | segments
+//
+// A segment is a row of chunks; a chunk holds a piece of a body or a record, which describes an entry. A cell of the
+// index is one word: where a record lies, and the generation its segment had then.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/cache_zone.h"
+#include "core/keyed_hash.h"
+
+namespace goma::core {
+
+namespace cache {
+
+constexpr size_t rows = 64;  // processes
+constexpr size_t ways = 8;
+constexpr size_t lease_places = 8192;
+constexpr size_t mark_places = 4096;
+constexpr size_t chunk_align = 16;
+
+struct Row {
+  std::atomic<int32_t> pid;    // 0: free
+  std::atomic<uint32_t> fills;  // the segment it fills, plus one
+};
+
+struct Segment {
+  std::atomic<uint32_t> generation;
+  std::atomic<uint32_t> owner;  // the row that fills it, plus one; 0: nobody
+  std::atomic<uint64_t> used;
+  std::atomic<uint64_t> order;  // when it was taken; 0: never
+};
+
+enum class ChunkKind : uint32_t { piece = 0x70696563, record = 0x7265636f };
+
+struct Chunk {
+  ChunkKind kind;
+  uint32_t bytes;  // behind this header
+  uint64_t reserved;
+};
+
+struct Piece {
+  uint32_t segment, generation, offset, bytes;
+};
+
+// Behind it: the pieces, then the head.
+struct Record {
+  CacheZone::Key key;
+  uint64_t stamp;
+  uint64_t body_bytes;
+  uint64_t body_sum;
+  uint64_t head_sum;  // of pieces and head
+  uint32_t pieces;
+  uint32_t head_bytes;
+  std::atomic<uint32_t> asked;
+  uint32_t reserved;
+
+  const Piece* piece() const { return reinterpret_cast<const Piece*>(this + 1); }
+  Piece* piece() { return reinterpret_cast<Piece*>(this + 1); }
+  const char* head() const { return reinterpret_cast<const char*>(piece() + pieces); }
+  size_t bytes() const { return sizeof *this + pieces * sizeof(Piece) + head_bytes; }
+};
+
+struct Lease {
+  CacheZone::Key key;
+  int64_t until_ms;
+  int32_t pid;
+  uint32_t reserved;
+};
+
+struct Mark {
+  CacheZone::Key key;
+  int64_t at_ms;  // 0: free
+};
+
+// Where a record lies, in one word.
+struct Place {
+  uint32_t segment, generation, offset;
+  uint16_t tag;
+
+  static Place from(uint64_t cell) {
+    return {static_cast<uint32_t>(cell >> 48), static_cast<uint32_t>(cell >> 16 & 0xffff), static_cast<uint32_t>(cell >> 32 & 0xffff) * static_cast<uint32_t>(chunk_align),
+            static_cast<uint16_t>(cell)};
+  }
+  uint64_t cell() const {
+    return uint64_t{segment} << 48 | uint64_t{offset / chunk_align} << 32 | uint64_t{generation & 0xffff} << 16 | tag;
+  }
+};
+
+// Held by one process at a time, and taken over from one that died.
+class Hold {
+ public:
+  explicit Hold(pthread_mutex_t& lock);
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+  ~Hold();
+
+ private:
+  pthread_mutex_t& lock_;
+};
+
+bool process_lives(int32_t pid);
+uint64_t sum(const char* data, size_t n, uint64_t seed);
+
+}  // namespace cache
+
+// Where things lie, from the beginning of Shared.
+struct CacheZone::Layout {
+  uint64_t head_bytes;
+  uint64_t segment_count, bucket_count;
+  uint64_t cells_at, segments_at, pins_at, bytes_at;
+};
+
+struct CacheZone::Shared : CacheZone::Layout {
+  std::atomic<uint32_t> ready;
+  KeyedHash hash;
+  pthread_mutex_t segments_lock;
+  pthread_mutex_t notes_lock;  // leases and marks
+  std::atomic<uint64_t> stamp, order, evicted, carried, refused, faulty;
+  std::atomic<int64_t> purged_ms, all_purged_ms;
+  cache::Row row[cache::rows];
+  cache::Lease lease[cache::lease_places];
+  cache::Mark mark[cache::mark_places];
+
+  template <class T>
+  T* at(uint64_t offset) {
+    return reinterpret_cast<T*>(reinterpret_cast<char*>(this) + offset);
+  }
+  std::atomic<uint64_t>* bucket(Key key) { return at<std::atomic<uint64_t>>(cells_at) + key.low % bucket_count * cache::ways; }
+  cache::Segment& segment(size_t index) { return at<cache::Segment>(segments_at)[index]; }
+  std::atomic<uint32_t>& pin(size_t row_index, size_t index) { return at<std::atomic<uint32_t>>(pins_at)[row_index * segment_count + index]; }
+  char* bytes(size_t index) { return at<char>(bytes_at) + index * segment_bytes; }
+  size_t index_of(const void* address) const {
+    return static_cast<size_t>(static_cast<const char*>(address) - (reinterpret_cast<const char*>(this) + bytes_at)) / segment_bytes;
+  }
+  cache::Record* record(const cache::Place& place) { return reinterpret_cast<cache::Record*>(bytes(place.segment) + place.offset); }
+
+  // The cell that leads to the record of a key, its segment pinned by the row; null: there is none.
+  std::atomic<uint64_t>* find(Key key, size_t row_index, uint64_t& cell);
+  // Pins what the record needs besides its own segment. False, nothing pinned: some of it has gone.
+  bool pin_pieces(const cache::Record& record, size_t row_index);
+  void unpin_pieces(const cache::Record& record, size_t row_index);
+  void insert(Key key, uint64_t cell, size_t row_index);
+  // Whether a live process reads or writes in it.
+  bool is_pinned(size_t index);
+  // Makes another segment the one the row fills; false: all of them are in use.
+  bool take_segment(size_t row_index);
+  // Where the record was written; 0: no room. Its segment stays pinned by the row.
+  uint64_t write_record(size_t row_index, Key key, const cache::Piece* pieces, size_t count, std::string_view head, uint64_t body_bytes, uint64_t body_sum);
+  // A chunk of the segment the row fills, with room for at least `least` bytes; its offset, 0: no room.
+  uint32_t chunk(size_t row_index, cache::ChunkKind kind, uint32_t least);
+  void carry(size_t row_index, uint32_t index, uint32_t generation, uint64_t used);
+
+  bool is_current(uint32_t index, uint32_t generation) {
+    return index < segment_count && (segment(index).generation.load() & 0xffff) == (generation & 0xffff);
+  }
+};
+
+}  // namespace goma::core

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reasons and keys.
+#include "http/cache_request.h"
+
+#include <algorithm>
+
+#include "core/text.h"
+#include "http/connection.h"
+#include "http/uri.h"
+
+namespace goma::http {
+
+namespace {
+
+// Fields by which some backends take another host, path or method than the request line says. Nothing tells whether this
+// one does; what it answers then is for nobody else.
+constexpr std::string_view misleading[] = {"x-rewrite-url", "x-override-url", "x-http-method",   "x-method-override",
+                                           "x-host",        "x-original-host", "x-forwarded-server", "x-http-host-override"};
+
+bool misleads(const Headers& headers) {
+  if (headers.find(HeaderId::x_original_url) != nullptr || headers.find(HeaderId::x_http_method_override) != nullptr) return true;
+  for (const Header& h : headers) {
+    if (h.id != HeaderId::other || (h.name[0] | 0x20) != 'x') continue;
+    for (const std::string_view name : misleading) {
+      if (core::iequals(h.name, name)) return true;
+    }
+  }
+  return false;
+}
+
+std::string_view canonical_host(Exchange& x) {
+  std::string_view host = x.request().host;
+  const std::string_view standard = x.client().scheme == "https" ? ":443" : ":80";
+  if (host.ends_with(standard)) host.remove_suffix(standard.size());
+  if (std::none_of(host.begin(), host.end(), [](char c) { return core::lower(c) != c; })) return host;
+  char* lower = x.arena().array<char>(host.size());
+  std::transform(host.begin(), host.end(), lower, [](char c) { return core::lower(c); });
+  return {lower, host.size()};
+}
+
+// What trusted proxies say about the request (everybody else's words are gone by now), but for addresses.
+void add_proxied(StoreKeyMaker& key, const Headers& headers) {
+  constexpr HeaderId ids[] = {HeaderId::x_forwarded_port, HeaderId::x_forwarded_prefix, HeaderId::x_forwarded_scheme};
+  for (const HeaderId id : ids) key.add(headers.get(id));
+  for (const Header& h : headers) {
+    if (h.id != HeaderId::forwarded) continue;
+    for (const std::string_view element : core::split(h.value, ',')) {
+      for (const std::string_view pair : core::split(element, ';')) {
+        const std::string_view trimmed = core::trim(pair);
+        if (!core::istarts_with(trimmed, "for=") && !core::istarts_with(trimmed, "by=")) key.add("forwarded").add(trimmed);
+      }
+    }
+  }
+}
+
+void add_query(StoreKeyMaker& key, const Exchange& x, const CacheKeyRule& rule) {
+  if (!rule.with_query || !x.has_query()) return;
+  if (rule.params.empty()) {
+    key.add("?").add(x.query());
+    return;
+  }
+  for (const std::string& name : rule.params) {
+    for (const Parameter& p : Query(x.query())) {
+      if (p.name == name) key.add("&").add(name).add(p.value);
+    }
+  }
+}
+
+void add_credentials(StoreKeyMaker& key, const Exchange& x) {
+  for (const Header& h : x.request().headers) {
+    if (h.id == HeaderId::authorization || h.id == HeaderId::cookie) key.add(header_name(h.id)).add(h.value);
+  }
+  if (x.client().tls != nullptr && x.client().tls->client != nullptr) key.add("certificate").add(x.client().tls->client->fingerprint);
+}
+
+}  // namespace
+
+bool has_credentials(const Exchange& x) {
+  const Headers& headers = x.request().headers;
+  return headers.find(HeaderId::authorization) != nullptr || headers.find(HeaderId::cookie) != nullptr ||
+         (x.client().tls != nullptr && x.client().tls->client != nullptr);
+}
+
+std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule) {
+  const RequestHead& request = x.request();
+  const Headers& headers = request.headers;
+  if (request.upgrade) return "upgrade";
+  if (request.body.framing == Framing::chunked || request.body.length != 0) return "request body";
+  if (!rule.personal && has_credentials(x)) return "credentials";
+  if (headers.find(HeaderId::range) != nullptr) return "range";
+  if (headers.find(HeaderId::if_match) != nullptr || headers.find(HeaderId::if_unmodified_since) != nullptr) return "precondition";
+  if (headers.get(HeaderId::accept) == "text/event-stream") return "event stream";
+  return misleads(headers) ? "misleading header" : std::string_view();
+}
+
+StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields) {
+  const std::string_view host = canonical_host(x);
+  StoreKeyMaker key = store.key();
+  key.add(x.route_name()).add(rule.middleware).add(x.client().scheme).add(host).add(x.path().encoded);
+  add_query(key, x, rule);
+  key.add("proxied");
+  add_proxied(key, x.request().headers);
+  key.add("credentials");
+  if (rule.personal) add_credentials(key, x);
+  return {key.made(), host, x.path().encoded, &fields};
+}
+
+}  // namespace goma::http

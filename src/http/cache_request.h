@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a request is to a response cache: whether it may be answered from one at all, and what makes it the same as
+// another. The one idea: everything that goes to the backend and is known to change what it answers is in the key, or
+// the request goes past the cache.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/exchange.h"
+#include "http/response_store.h"
+
+namespace goma::http {
+
+struct CacheKeyRule {
+  std::string middleware;           // its name
+  bool with_query = true;
+  std::vector<std::string> params;  // only these of the query; empty: all of it
+  bool personal = false;            // credentials are part of the key; else requests with some go past the cache
+};
+
+// Why a GET or HEAD goes past the cache; empty: it does not.
+std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule);
+// Whether it carries credentials of its client. To be asked before anything is changed in it.
+bool has_credentials(const Exchange& x);
+// The request in the store's terms; texts in the arena. fields: those of the request, to be valid as long.
+StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields);
+
+}  // namespace goma::http

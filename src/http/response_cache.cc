@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Two halves: what a request gets from the store, and what becomes of a response on its way to the client.
+#include "http/response_cache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/text.h"
+#include "http/cache_words.h"
+#include "http/conditions.h"
+#include "http/errands.h"
+#include "http/response_writer.h"
+#include "http/vary.h"
+
+namespace goma::http {
+
+namespace {
+
+constexpr size_t most_vary_names = 3;
+constexpr size_t most_tags = 64;
+
+}  // namespace
+
+// What a request's walk has come to; in the arena of its exchange.
+struct ResponseCache::Work {
+  enum class Role : unsigned char { past, invalidates, fetches, answered };
+  Role role = Role::past;
+  bool is_errand = false;
+  bool personal = false;     // the key has credentials: what is private may be kept under it
+  bool conditional = false;  // the backend was asked whether the stored response is still good
+  ResponseStore* store = nullptr;
+  CacheControl request;
+  StoreQuestion question;
+  StorePlace place;
+  StoreLease lease;
+  CacheReport report;
+  int64_t asked_ms = 0;    // wall clock
+  int64_t give_up_ms = 0;  // when waiting for others has taken long enough
+  ResponseWriter* writer = nullptr;
+};
+
+ResponseCache::Work* ResponseCache::work(Exchange& x) const { return static_cast<Work*>(x.kept(this)); }
+
+// ---------------------------------------------------------------- the request
+
+Verdict ResponseCache::on_request(Exchange& x) const {
+  auto* w = x.arena().make<Work>();
+  x.keep(this, w);
+  w->store = ResponseStore::of(x);
+  if (w->store == nullptr) return past(*w, "no store");
+  const Method method = x.request().method;
+  w->question = store_question(x, *w->store, s_.key, x.request().headers);
+  if (method != Method::get && method != Method::head) {
+    w->report.reason = "method";
+    if (!is_safe(method)) w->role = Work::Role::invalidates;
+    return Verdict::next();
+  }
+  w->personal = s_.key.personal && has_credentials(x);
+  const std::string_view reason = why_past_cache(x, s_.key);
+  if (!reason.empty()) return past(*w, reason);
+  if (!s_.ignores_requests) w->request = parse_request_cache_control(x.request().headers);
+  if (w->request.no_store) return past(*w, "request no-store");
+  return x.await<StoreLookup>(this, &ResponseCache::found, *w->store, w->question);
+}
+
+Verdict ResponseCache::past(Work& w, std::string_view reason) const {
+  w.report.reason = reason;
+  return Verdict::next();
+}
+
+int64_t ResponseCache::age_s(const Work& w) const {
+  const StoredFacts& facts = w.place.response->facts();
+  return current_age_s(facts.freshness, w.store->wall_ms() - facts.stored_ms);
+}
+
+Verdict ResponseCache::found(Exchange& x, const StorePlace& place) const {
+  Work& w = *work(x);
+  w.place = place;
+  w.report.word = CacheWord::miss;
+  if (place.response != nullptr) {
+    w.report.word = CacheWord::expired;
+    switch (use_of(place.response->facts().freshness, age_s(w), w.request, s_.freshness)) {
+      case Use::fresh: return serve(x, w, CacheWord::hit);
+      case Use::stale: return serve(x, w, CacheWord::stale);
+      case Use::background:
+        if (send_errand(x, w)) return serve(x, w, CacheWord::stale);
+        break;
+      case Use::validate: break;
+    }
+  }
+  if (!w.request.only_if_cached) return fetch(x, w);
+  return x.reply(504, "504 Gateway Timeout");
+}
+
+// To the backend, alone or as the one that fetches for all; or to those who wait for that one.
+Verdict ResponseCache::fetch(Exchange& x, Work& w) const {
+  const bool shared = x.request().method == Method::get && s_.coalesce_ms > 0 && !w.store->passes(w.place.key) &&
+                      (w.place.response != nullptr || !has_conditions(x.request().headers));
+  if (w.give_up_ms == 0) w.give_up_ms = x.now_ms() + s_.coalesce_ms;
+  const int64_t left_ms = w.give_up_ms - x.now_ms();
+  if (shared && left_ms > 0 && !w.lease.take(*w.store, w.place.key, s_.coalesce_ms)) {
+    w.store->count("waited");
+    return x.await<StoreWait>(this, &ResponseCache::waited, *w.store, w.question, w.place.key, left_ms);
+  }
+  return go(x, w);
+}
+
+// What the request's fields are now decides on the variant, whatever becomes of them on the way to the backend.
+Verdict ResponseCache::go(Exchange& x, Work& w) const {
+  w.role = Work::Role::fetches;
+  w.asked_ms = w.store->wall_ms();
+  w.question.request = x.arena().make<Headers>(x.request().headers);
+  ask_for_change(x, w);
+  return Verdict::next();
+}
+
+Verdict ResponseCache::waited(Exchange& x, const Waited& waited) const {
+  Work& w = *work(x);
+  w.report.collapsed = true;
+  if (waited.outcome == Waited::Outcome::stored) {
+    w.place = waited.place;
+    return serve(x, w, CacheWord::hit);
+  }
+  if (waited.outcome == Waited::Outcome::again) {
+    w.place = waited.place;
+    return fetch(x, w);
+  }
+  const bool in_need = waited.outcome == Waited::Outcome::failed || waited.outcome == Waited::Outcome::expired;
+  if (in_need && w.place.response != nullptr && serves_errors(w.place.response->facts().freshness, age_s(w))) return serve(x, w, CacheWord::stale);
+  if (waited.outcome == Waited::Outcome::failed) return x.reply(waited.status, x.arena().copy(fmt::format("{} {}", waited.status, reason_phrase(waited.status))));
+  return go(x, w);
+}
+
+// The backend is asked on behalf of the stored response; what the client knows is compared afterwards.
+void ResponseCache::ask_for_change(Exchange& x, Work& w) const {
+  if (w.place.response == nullptr || x.request().method != Method::get) return;
+  Headers stored(x.arena());
+  w.place.response->copy_fields(stored);
+  const std::string_view etag = stored.get(HeaderId::etag);
+  const std::string_view modified = stored.get(HeaderId::last_modified);
+  Headers& headers = x.request().headers;
+  headers.remove(HeaderId::if_none_match);
+  headers.remove(HeaderId::if_modified_since);
+  if (!etag.empty()) headers.set(HeaderId::if_none_match, etag);
+  if (!modified.empty()) headers.set(HeaderId::if_modified_since, modified);
+  w.conditional = !etag.empty() || !modified.empty();
+}
+
+// Somebody validates it while the stale copy is served: this request's errand, or whoever holds the lease. False: nobody.
+bool ResponseCache::send_errand(Exchange& x, Work& w) const {
+  if (w.personal) return false;
+  StoreLease lease;
+  if (!lease.take(*w.store, w.place.key, Errands::longest_ms)) return true;
+  Exchange* errand = Errands::make(x);
+  if (errand == nullptr) return true;  // enough are under way; a later request sends one
+  auto* copy = errand->arena().make<Work>();
+  errand->keep(this, copy);
+  copy->store = w.store;
+  copy->role = Work::Role::fetches;
+  copy->is_errand = true;
+  copy->report.word = CacheWord::expired;
+  copy->asked_ms = w.store->wall_ms();
+  copy->question = {w.question.url, errand->arena().copy(w.question.host), errand->arena().copy(w.question.path),
+                    errand->arena().make<Headers>(errand->request().headers)};
+  copy->place = w.store->find(*errand, copy->question);
+  copy->lease.take(lease);
+  errand->request().headers.remove(HeaderSet{HeaderId::if_none_match, HeaderId::if_modified_since, HeaderId::if_range});
+  ask_for_change(*errand, *copy);
+  Errands::go(*errand, x);
+  return true;
+}
+
+// ---------------------------------------------------------------- answers from the store
+
+void ResponseCache::describe(Exchange& x, const CacheReport& report, Headers& into) const {
+  add_cache_words(x.arena(), report, s_.status_headers, into);
+  x.add_log_field("cache", cache_word(report.word));
+}
+
+Verdict ResponseCache::serve(Exchange& x, Work& w, CacheWord word) const {
+  const StoredResponse& response = *w.place.response;
+  w.role = Work::Role::answered;
+  w.report.word = word;
+  w.report.lifetime_s = response.facts().freshness.lifetime_s;
+  w.report.age_s = age_s(w);
+  w.store->count(w.is_errand ? "background" : cache_outcome(word));
+  const Headers& request = *w.question.request;
+  const bool asks = request.find(HeaderId::if_none_match) != nullptr || request.find(HeaderId::if_modified_since) != nullptr;
+  Headers fields(x.arena());
+  if (asks && response.facts().status == 200) response.copy_fields(fields);
+  const bool unchanged = fields.size() != 0 && is_not_modified(request, fields, w.store->wall_ms() / 1000);
+  const Verdict verdict = unchanged ? x.reply_with(304, {}, {}) : x.reply_with(response.facts().status, response);
+  Headers& reply = x.reply_headers();
+  if (unchanged) {
+    for (const Header& h : fields) {
+      if (belongs_to_304(h.id, h.name)) reply.add(h.id, h.name, h.value);
+    }
+  } else {
+    response.copy_fields(reply);
+  }
+  const fmt::format_int age(w.report.age_s);
+  reply.add(HeaderId::age, x.arena().copy({age.data(), age.size()}));
+  describe(x, w.report, reply);
+  return verdict;
+}
+
+// ---------------------------------------------------------------- the response
+
+static bool is_backend_failure(const Exchange& x) {
+  switch (x.ending()) {
+    case Ending::backend_connect:
+    case Ending::backend_timeout:
+    case Ending::backend_fault:
+    case Ending::backend_truncated:
+    case Ending::overload: return true;
+    default: return false;
+  }
+}
+
+Verdict ResponseCache::on_response(Exchange& x) const {
+  Work* w = work(x);
+  if (w == nullptr || w->role == Work::Role::answered) return Verdict::next();
+  const int status = x.response().status;
+  if (status == 101) return Verdict::next();  // a tunnel is none of ours
+  if (w->role == Work::Role::invalidates && status >= 200 && status < 400 && !x.has_answer()) w->store->invalidate(x, w->question.url);  // RFC 9111 4.4
+  if (w->role == Work::Role::fetches) {
+    const Verdict verdict = judge(x, *w);
+    if (verdict.kind() == Verdict::Kind::done) return verdict;
+  }
+  if (w->store != nullptr) w->store->count(w->is_errand ? "background" : cache_outcome(w->report.word));
+  drop_cache_words(x.response().headers);
+  describe(x, w->report, x.response().headers);
+  return Verdict::next();
+}
+
+Verdict ResponseCache::judge(Exchange& x, Work& w) const {
+  const int status = x.response().status;
+  const bool failed = (x.has_answer() && is_backend_failure(x)) || (!x.has_answer() && (status == 502 || status == 503 || status == 504));
+  const bool error = failed || (!x.has_answer() && status == 500);
+  if (error && w.place.response != nullptr && serves_errors(w.place.response->facts().freshness, age_s(w))) {
+    if (w.lease.held()) w.store->failed(x, w.lease.key(), status);
+    w.lease.end();
+    return serve(x, w, CacheWord::stale);
+  }
+  if (status == 304 && w.conditional && !x.has_answer()) return freshen(x, w);
+  if (!x.has_answer() && plan(x, w)) return Verdict::next();
+  if (failed && w.lease.held()) w.store->failed(x, w.lease.key(), status);
+  if (!x.has_answer() && !failed && w.lease.held()) w.store->pass(w.lease.key());  // a middleware's refusal says nothing of the response
+  w.lease.end();
+  return Verdict::next();
+}
+
+// The fields that are the response's own: without those of this exchange, of the connection, and of other caches.
+static Headers* own_fields(Exchange& x) {
+  auto* fields = x.arena().make<Headers>(x.arena());
+  for (const Header& h : x.response().headers) {
+    const bool never = h.id == HeaderId::content_length || h.id == HeaderId::age || h.id == HeaderId::x_request_id || h.id == HeaderId::x_goma_request_id || h.id == HeaderId::proxied_by;
+    const auto added = [&h](const Header& extra) { return extra.value.data() == h.value.data() && extra.name == h.name; };
+    bool of_exchange = never;
+    for (const Header& extra : x.added_response_headers()) of_exchange |= added(extra);
+    if (!of_exchange) fields->add(h.id, h.name, h.value);
+  }
+  drop_cache_words(*fields);
+  return fields;
+}
+
+// RFC 9111 4.3.4: the stored response is as good as new, with what the 304 says about it.
+Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
+  const StoredResponse& response = *w.place.response;
+  Headers fields(x.arena());
+  response.copy_fields(fields);
+  const Headers& news = *own_fields(x);
+  const std::string_view etag = news.get(HeaderId::etag);
+  const bool another = !etag.empty() && !matches_etag(etag, fields.get(HeaderId::etag));
+  fields.remove(HeaderId::date);
+  for (const Header& h : news) {
+    if (!outlives_304(h.id, h.name)) fields.remove(h.name);
+  }
+  for (const Header& h : news) {
+    if (!outlives_304(h.id, h.name)) fields.add(h.id, h.name, h.value);
+  }
+  StoredFacts facts = response.facts();
+  const CacheControl said = parse_response_cache_control(fields);
+  facts.stored_ms = w.store->wall_ms();
+  fields.add(HeaderId::age, x.response().headers.get(HeaderId::age));
+  facts.freshness = freshness_of(facts.status, said, fields, s_.freshness, {w.asked_ms / 1000, facts.stored_ms / 1000});
+  fields.remove(HeaderId::age);
+  std::vector<StoreKey> tags;
+  for (size_t i = 0; i < response.tags(); ++i) tags.push_back(response.tag(i));
+  const bool good = !another && why_not_stored(w.request, said, fields, w.personal).empty();
+  w.report.stored = good && w.store->refresh(w.place, encode_stored(x.arena(), facts, fields, tags));
+  if (!good) w.store->remove(w.place.key);
+  if (w.report.stored) {
+    const StorePlace place = w.store->find(x, w.question);
+    if (place.response != nullptr) w.place = place;
+  }
+  w.lease.end();
+  return serve(x, w, CacheWord::revalidated);
+}
+
+// Settles how the response is stored. False: it is not.
+bool ResponseCache::plan(Exchange& x, Work& w) const {
+  ResponseHead& response = x.response();
+  const bool endless = response.body.framing == Framing::until_close;  // nobody could tell the whole from a half
+  if (x.request().method != Method::get || endless || !is_storable_status(response.status) || !s_.statuses[static_cast<size_t>(response.status)]) return false;
+  if (response.body.framing == Framing::length && response.body.length > s_.most_bytes) return false;
+  Headers* fields = own_fields(x);
+  const CacheControl said = parse_response_cache_control(*fields);
+  if (!why_not_stored(w.request, said, *fields, w.personal).empty()) return false;
+  auto* names = x.arena().make<Headers>(x.arena());
+  if (w.place.variants != nullptr) w.place.variants->copy_fields(*names);
+  add_vary_names(x.arena(), *fields, s_.ignored_vary, *names);
+  if (counted_vary_names(*names) > most_vary_names) return false;
+  StoredFacts facts;
+  facts.status = response.status;
+  facts.stored_ms = w.store->wall_ms();
+  facts.freshness = freshness_of(response.status, said, response.headers, s_.freshness, {w.asked_ms / 1000, facts.stored_ms / 1000});
+  if (facts.freshness.lifetime_s <= facts.freshness.age_s) return false;
+  core::CacheZone::Draft draft = w.store->begin();
+  if (!draft) return false;
+  if (s_.freshness.ttl == FreshnessRule::Ttl::overriding && s_.status_headers) {
+    const std::string_view text = x.arena().copy(fmt::format("{}, max-age={}", w.personal ? "private" : "public", s_.freshness.max_s));
+    fields->set(HeaderId::cache_control, text);
+    response.headers.set(HeaderId::cache_control, text);
+  }
+  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, std::move(draft), ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, *fields), s_.most_bytes, w.asked_ms});
+  w.report.stored = true;
+  w.report.lifetime_s = facts.freshness.lifetime_s;
+  w.report.age_s = facts.freshness.age_s;
+  return true;
+}
+
+// Lists of tags are separated by commas or blanks.
+std::vector<StoreKey> ResponseCache::tags_of(const ResponseStore& store, const Headers& fields) const {
+  std::vector<StoreKey> tags;
+  for (const std::string& name : s_.tag_fields) {
+    const HeaderId id = header_id(name);
+    for (const Header& h : fields) {
+      if (h.id != id || !core::iequals(h.name, name)) continue;
+      for (std::string_view rest = h.value; !rest.empty() && tags.size() < most_tags;) {
+        const size_t end = std::min(rest.find_first_of(", \t"), rest.size());
+        if (end != 0) tags.push_back(store.mark_of_tag(rest.substr(0, end)));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+      }
+    }
+  }
+  return tags;
+}
+
+BodyFilter* ResponseCache::filter_body(Exchange& x) const {
+  Work* w = work(x);
+  return w == nullptr || x.has_answer() ? nullptr : w->writer;
+}
+
+}  // namespace goma::http

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The cache zone: what is published is found whole, what is pinned stays, what is asked for outlives its segment, and
+// nothing that a process does or leaves undone, killed at any instant, shows anybody half an entry.
+#include "core/cache_zone.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "core/slab.h"
+
+namespace {
+
+using goma::core::CacheZone;
+using goma::core::Slab;
+using Key = CacheZone::Key;
+
+constexpr size_t small = 4 * CacheZone::segment_bytes;
+
+struct World {
+  explicit World(size_t bytes = small) : slab(Slab::create(bytes + (size_t{32} << 20)).value()), zone(CacheZone::open(slab, bytes).value()) {}
+  Key key(int number) const { return zone.key(std::to_string(number)); }
+  bool put(Key key, std::string_view body, std::string_view head = "head") {
+    CacheZone::Draft draft = zone.begin();
+    return draft && draft.append(body) && draft.publish(key, head);
+  }
+  std::string get(Key key) {
+    const CacheZone::Entry entry = zone.find(key);
+    if (!entry) return "none";
+    std::string body;
+    for (size_t i = 0; i < entry.pieces(); ++i) body += entry.piece(i);
+    CHECK_EQ(body.size(), entry.body_size());
+    return body;
+  }
+  Slab slab;
+  CacheZone zone;
+};
+
+std::string text_of(uint64_t number, size_t size) {
+  const std::string unit = std::to_string(number) + ".";
+  std::string text;
+  while (text.size() < size) text += unit;
+  text.resize(size);
+  return text;
+}
+
+void keys_depend_on_all_of_it() {
+  World world;
+  CHECK(world.zone.key("a") == world.zone.key("a"));
+  CHECK(!(world.zone.key("a") == world.zone.key("b")));
+  CHECK(!(world.zone.key("b", world.zone.key("a")) == world.zone.key("ab")));
+  CHECK(!(world.zone.key("a", {1, 0}) == world.zone.key("a", {0, 1})));
+  World other;
+  CHECK(!(world.zone.key("a") == other.zone.key("a")));  // another secret
+}
+
+void what_is_published_is_found() {
+  World world;
+  CHECK_EQ(world.get(world.key(1)), "none");
+  CHECK(world.put(world.key(1), "one", "the head"));
+  CHECK_EQ(world.zone.find(world.key(1)).head(), "the head");
+  CHECK_EQ(world.get(world.key(1)), "one");
+  CHECK_EQ(world.get(world.key(2)), "none");
+  CHECK(world.put(world.key(1), ""));
+  CHECK_EQ(world.get(world.key(1)), "");
+  CHECK(world.zone.remove(world.key(1)));
+  CHECK(!world.zone.remove(world.key(1)));
+  CHECK_EQ(world.get(world.key(1)), "none");
+}
+
+void bodies_of_all_sizes() {
+  World world(64 * CacheZone::segment_bytes);
+  std::mt19937_64 random(goma::test::seed());
+  for (const size_t size : {size_t{1}, size_t{511}, CacheZone::piece_bytes - 1, CacheZone::piece_bytes, CacheZone::piece_bytes + 1, size_t{1000000}, size_t{4} << 20}) {
+    const std::string body = text_of(size, size);
+    CacheZone::Draft draft = world.zone.begin();
+    CacheZone::Draft beside = world.zone.begin();  // two at once share a segment
+    for (size_t at = 0; at < size;) {
+      const size_t n = std::min<size_t>(size - at, 1 + random() % 50'000);
+      CHECK(draft.append(std::string_view(body).substr(at, n)));
+      if (random() % 3 == 0) CHECK(beside.append("x"));
+      at += n;
+    }
+    CHECK_EQ(draft.body_size(), size);
+    CHECK(draft.publish(world.key(7), "h"));
+    CHECK(world.get(world.key(7)) == body);
+  }
+  CHECK_EQ(world.zone.verify().faulty, 0U);
+}
+
+void an_abandoned_draft_is_nothing() {
+  World world;
+  {
+    CacheZone::Draft draft = world.zone.begin();
+    CHECK(draft.append("half"));
+  }
+  CHECK_EQ(world.zone.usage().entries, 0U);
+  CHECK_EQ(world.zone.usage().pinned_segments, 0U);
+}
+
+void too_large_is_refused() {
+  World world;
+  CacheZone::Draft draft = world.zone.begin();
+  CHECK(!draft.append(std::string(small / 16 + 1, 'x')));
+  CHECK(!draft);
+  CHECK(!world.put(world.key(1), "x", std::string(CacheZone::max_head_bytes + 1, 'h')));
+  CHECK_EQ(world.get(world.key(1)), "none");
+  CHECK(world.zone.usage().refused >= 2);
+}
+
+void a_head_is_replaced() {
+  World world;
+  CHECK(world.put(world.key(1), "body", "old"));
+  const CacheZone::Entry entry = world.zone.find(world.key(1));
+  CHECK(world.zone.replace_head(world.key(1), entry, "new"));
+  const CacheZone::Entry after = world.zone.find(world.key(1));
+  CHECK_EQ(after.head(), "new");
+  CHECK_EQ(after.piece(0), "body");
+  CHECK_EQ(entry.head(), "old");  // and whoever reads it reads on
+  CHECK(entry.stamp() != after.stamp());
+  CHECK(!world.zone.replace_head(world.key(1), entry, "newer"));
+}
+
+void what_is_asked_for_stays() {
+  World world;
+  CHECK(world.put(world.key(0), text_of(0, 10'000)));
+  for (int i = 1; i < 3000; ++i) {
+    CHECK(world.put(world.key(i), text_of(static_cast<uint64_t>(i), 10'000)));
+    CHECK(world.get(world.key(0)) == text_of(0, 10'000));
+  }
+  const CacheZone::Usage usage = world.zone.verify();
+  CHECK(usage.carried > 0 && usage.evicted > 2000);
+  CHECK_EQ(usage.faulty, 0U);
+  CHECK_EQ(world.get(world.key(5)), "none");
+  CHECK(world.get(world.key(2999)) == text_of(2999, 10'000));
+}
+
+void what_is_pinned_stays_in_place() {
+  World world;
+  CHECK(world.put(world.key(0), text_of(0, 10'000)));
+  const CacheZone::Entry entry = world.zone.find(world.key(0));
+  for (int i = 1; i < 3000; ++i) CHECK(world.put(world.key(i), text_of(static_cast<uint64_t>(i), 10'000)));
+  CHECK(entry.piece(0) == text_of(0, 10'000));
+}
+
+void without_a_segment_there_is_no_room() {
+  World world;
+  std::vector<CacheZone::Entry> pins;
+  bool full = false;
+  for (int i = 0; i < 2000 && !full; ++i) {
+    full = !world.put(world.key(i), text_of(static_cast<uint64_t>(i), 10'000));
+    pins.push_back(world.zone.find(world.key(i)));
+  }
+  CHECK(full);
+  pins.clear();
+  CHECK(world.put(world.key(1), "again"));
+  CHECK_EQ(world.get(world.key(1)), "again");
+}
+
+void leases_and_marks() {
+  World world;
+  const Key key = world.key(1);
+  CHECK(world.zone.lease(key, 100, 200));
+  CHECK(!world.zone.lease(key, 150, 300));
+  CHECK(world.zone.is_leased(key, 150) && !world.zone.is_leased(key, 200));
+  CHECK(world.zone.lease(key, 200, 300));
+  world.zone.release(key);
+  CHECK(!world.zone.is_leased(key, 250));
+  CHECK_EQ(world.zone.purged_ms(), 0);
+  world.zone.purge(key, 1000);
+  CHECK_EQ(world.zone.purged_ms(), 1000);
+  CHECK(world.zone.is_purged(key, 999) && !world.zone.is_purged(key, 1000) && !world.zone.is_purged(world.key(2), 999));
+  world.zone.purge_all(2000);
+  CHECK(world.zone.is_purged(world.key(2), 1999) && !world.zone.is_purged(world.key(2), 2000));
+  for (int i = 0; i < 100'000; ++i) world.zone.purge(world.key(i), 3000 + i);
+  for (int i = 0; i < 100'000; i += 1000) CHECK(world.zone.is_purged(world.key(i), 2999 + i));
+}
+
+// ---------------------------------------------------------------- several processes
+
+// Writes and reads at random for ever; ends with 1 when it sees what nobody wrote.
+[[noreturn]] void churn(Slab& slab, uint64_t seed) {
+  CacheZone zone(CacheZone::open(slab, 8 * CacheZone::segment_bytes).value());
+  std::mt19937_64 random(seed);
+  for (uint64_t turn = 0;; ++turn) {
+    const uint64_t number = random() % 300;
+    const Key key = zone.key(std::to_string(number));
+    if (random() % 3 == 0) {
+      const uint64_t version = random() % 1000;
+      const std::string body = text_of(number * 1000 + version, random() % 5 == 0 ? random() % 300'000 : random() % 5000);
+      CacheZone::Draft draft = zone.begin();
+      if (draft && draft.append(std::string_view(body).substr(0, body.size() / 2)) && draft.append(std::string_view(body).substr(body.size() / 2))) draft.publish(key, std::to_string(number * 1000 + version));
+    } else if (random() % 20 == 0) {
+      zone.remove(key);
+    } else if (const CacheZone::Entry entry = zone.find(key)) {
+      const uint64_t told = std::strtoull(std::string(entry.head()).c_str(), nullptr, 10);
+      std::string body;
+      for (size_t i = 0; i < entry.pieces(); ++i) body += entry.piece(i);
+      if (told / 1000 != number || body != text_of(told, entry.body_size())) ::_exit(1);
+      if (random() % 50 == 0) zone.replace_head(key, entry, entry.head());
+    }
+  }
+}
+
+void killed_at_any_instant() {
+  Slab slab = Slab::create(size_t{64} << 20).value();
+  std::mt19937_64 random(goma::test::seed());
+  CacheZone zone(CacheZone::open(slab, 8 * CacheZone::segment_bytes).value());
+  std::vector<pid_t> children(3, 0);
+  for (int kills = 0; kills < 150; ++kills) {
+    for (pid_t& child : children) {
+      if (child != 0) continue;
+      const uint64_t seed = random();
+      std::fflush(nullptr);
+      child = ::fork();
+      if (child == 0) churn(slab, seed);
+    }
+    ::usleep(static_cast<useconds_t>(random() % 20'000));
+    pid_t& victim = children[random() % children.size()];
+    ::kill(victim, SIGKILL);
+    int status = 0;
+    ::waitpid(victim, &status, 0);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    victim = 0;
+  }
+  for (const pid_t child : children) {
+    if (child == 0) continue;
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  }
+  const CacheZone::Usage usage = zone.verify();
+  CHECK_EQ(usage.faulty, 0U);
+  CHECK_EQ(usage.pinned_segments, 0U);
+  CHECK(usage.entries > 0);
+  CacheZone::Draft draft = zone.begin();
+  CHECK(draft && draft.append("after") && draft.publish(zone.key("x"), "h"));
+}
+
+}  // namespace
+
+GOMA_TESTS(keys_depend_on_all_of_it, what_is_published_is_found, bodies_of_all_sizes, an_abandoned_draft_is_nothing, too_large_is_refused, a_head_is_replaced, what_is_asked_for_stays,
+           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, killed_at_any_instant)
