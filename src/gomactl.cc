@@ -19,7 +19,7 @@ namespace {
 using core::Code;
 
 constexpr std::string_view verbs[] = {"status", "reload", "test",     "stop",    "quit",   "reopen", "upgrade", "ping",
-                                      "workers", "routes", "backends", "certificates", "zones", "redis", "limits", "config", "help", "version"};
+                                      "workers", "routes", "backends", "certificates", "zones", "redis", "limits", "cache", "config", "help", "version"};
 constexpr std::string_view options[] = {"--json", "--workers", "--help", "--version", "--prefix", "--socket"};
 
 constexpr const char* help = R"(gomactl - drive a running goma
@@ -42,6 +42,8 @@ usage: gomactl [-p DIR | -s SOCKET] [--json] COMMAND
   redis               the Redis that hosts share, as this host sees it
   limits              the bans that hold
   limits lift CLIENT  end the bans of a client, as "limits" shows it, or of "all"
+  cache purge url URL | prefix HOST/PATH/ | tag TAG | all
+                      forget stored responses, on all hosts
   config show         the effective configuration
 
   -p, --prefix DIR    the instance that was started with -p DIR
@@ -108,10 +110,12 @@ int check_words(const Request& request) {
   bool known = false;
   for (const std::string_view word : verbs) known = known || word == verb;
   if (!known) return unknown("command", verb, verbs);
-  const size_t allowed = verb == "config" ? 2 : verb == "limits" ? 3 : 1;
+  const size_t allowed = verb == "config" ? 2 : verb == "limits" ? 3 : verb == "cache" ? 4 : 1;
   if (request.words.size() > allowed) return misuse(fmt::format("\"{}\" is one word too many", request.words[allowed]));
   if (verb == "config" && (request.words.size() < 2 || request.words[1] != "show")) return misuse("config wants \"show\"");
   if (verb == "limits" && request.words.size() > 1 && (request.words.size() < 3 || request.words[1] != "lift")) return misuse("limits wants nothing, or \"lift\" and a client");
+  const bool all = request.words.size() == 3 && request.words[2] == "all";
+  if (verb == "cache" && (request.words.size() < 3 || request.words[1] != "purge" || (request.words.size() == 3 && !all))) return misuse("cache wants \"purge\" and url, prefix or tag with what to purge, or all");
   if (!request.workers.empty() && verb != "reload") return misuse("--workers belongs to reload");
   return 0;
 }
@@ -120,7 +124,7 @@ int ask(const Request& request) {
   const std::string socket = request.socket.empty() ? core::control_socket_of(request.prefix) : request.socket;
   std::vector<std::string> words = {request.words.front()};
   if (request.json) words.emplace_back("--json");
-  if (words.front() == "limits") words.insert(words.end(), request.words.begin() + 1, request.words.end());
+  if (words.front() == "limits" || words.front() == "cache") words.insert(words.end(), request.words.begin() + 1, request.words.end());
   if (!request.workers.empty()) words.push_back("workers=" + request.workers);
   core::Result<int> code = core::ask_control(socket, words, [](char kind, std::string_view line) {
     fmt::print(kind == 'e' ? stderr : stdout, "{}\n", line);

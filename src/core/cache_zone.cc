@@ -80,6 +80,12 @@ static size_t lay_out(CacheZone::Layout& to, size_t segments) {
   return to.bytes_at + segments * CacheZone::segment_bytes;
 }
 
+bool CacheZone::exists(Slab& slab) {
+  bool there = false;
+  slab.each_zone([&](std::string_view name, uint64_t) { there = there || name == zone_name; });
+  return there;
+}
+
 Result<CacheZone> CacheZone::open(Slab& slab, size_t bytes) {
   if (bytes < 4 * segment_bytes) return Error{Code::exhausted, "a store for responses needs at least 4 MiB", 0};
   Layout layout{};

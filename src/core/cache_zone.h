@@ -40,6 +40,8 @@ class CacheZone {
   // The zone of this slab, which must outlive it; made with room for `bytes` when there is none. An existing zone keeps
   // its size. Error: exhausted (no room in the slab, or too small: at least 4 segments), busy (too many processes).
   static Result<CacheZone> open(Slab& slab, size_t bytes);
+  // Whether this slab has one.
+  static bool exists(Slab& slab);
   CacheZone(CacheZone&& other) noexcept;
   CacheZone& operator=(CacheZone&&) = delete;
   // Gives up the pins of this process.

@@ -14,6 +14,19 @@ namespace goma::core {
 
 namespace {
 
+// What was purged after an entry of the stream, and whether that entry is still there (or nothing was purged at all).
+constexpr std::string_view purges_text = R"(
+local news = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', '1000')
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', '1')
+local known = 1
+if #news > 0 and news[1][1] == ARGV[1] then
+  table.remove(news, 1)
+elseif #news > 0 and #first > 0 and first[1][1] == news[1][1] and redis.call('XLEN', KEYS[1]) > 1000 then
+  known = 0
+end
+return {known, news})";
+
+constexpr int64_t clock_tolerance_ms = 20;
 constexpr std::string_view hosts_key = "goma:hosts";
 constexpr std::string_view flush_key = "{goma:hosts}:flush";  // in the same slot
 
@@ -24,7 +37,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 4)
-return redis.call('ZCARD', KEYS[1]))";
+return {redis.call('ZCARD', KEYS[1]), now})";
 
 // Whether this host is the one that empties the database: nobody else lives, and nobody else is at it.
 constexpr std::string_view alone_text = R"(
@@ -63,6 +76,7 @@ HostLink::HostLink(Context& context)
   beat_.bind<&HostLink::on_beat>(this);
   flush_.bind<&HostLink::on_flushed>(this);
   read_bans_.bind<&HostLink::on_bans>(this);
+  read_purges_.bind<&HostLink::on_purges>(this);
   if (Result<Presence> presence = Presence::open(slab_)) presence_.emplace(std::move(presence).value());
   if (Result<LimitZone> zone = LimitZone::open(slab_)) zone_.emplace(std::move(zone).value());
   if (!zone_) return;
@@ -76,6 +90,7 @@ void HostLink::configure(std::shared_ptr<const RedisSettings> settings) {
   redis_.configure(settings_);
   if (!settings_ || !presence_) return timer_.stop();
   if (!subscribed_) redis_.subscribe(ban_channel, *this);
+  if (!subscribed_) redis_.subscribe(purge_channel, *this);
   subscribed_ = true;
   beat();
 }
@@ -90,6 +105,7 @@ int64_t HostLink::wall_ms() const {
 void HostLink::beat() {
   static const RedisScript beats(beat_text), alone(alone_text);
   timer_.start(beat_ms);
+  if (++beats_ % 2 == 0) read_purges();
   if (beat_.pending() || flush_.pending() || !redis_.usable()) return;
   const std::string name = presence_->name(), alive = std::to_string(Presence::alive_ms);
   const std::string_view keys[] = {hosts_key, flush_key}, arguments[] = {name, alive};
@@ -98,7 +114,10 @@ void HostLink::beat() {
 }
 
 void HostLink::on_beat(const RedisResult& result) {
-  if (result.ok()) presence_->set_hosts(result.reply.integer(), loop_.now_ms());
+  if (!result.ok()) return;
+  presence_->set_hosts(result.reply[0].integer(), loop_.now_ms());
+  const int64_t offset_ms = result.reply[1].integer() - wall_ms();
+  if (std::abs(offset_ms - presence_->clock_offset_ms()) > clock_tolerance_ms) presence_->set_clock_offset_ms(offset_ms);
 }
 
 void HostLink::on_flushed(const RedisResult& result) {
@@ -117,6 +136,7 @@ void HostLink::on_flushed(const RedisResult& result) {
 // ---------------------------------------------------------------- bans
 
 void HostLink::on_subscribed() {
+  read_purges();
   if (read_bans_.pending()) return;
   const std::string now = std::to_string(wall_ms());
   const std::string_view old[] = {"ZREMRANGEBYSCORE", ban_set, "-inf", now};
@@ -129,7 +149,12 @@ void HostLink::on_bans(const RedisResult& result) {
   for (size_t i = 0; result.ok() && i + 1 < result.reply.size(); i += 2) impose(result.reply[i].text(), std::atoll(std::string(result.reply[i + 1].text()).c_str()));
 }
 
-void HostLink::on_message(std::string_view, std::string_view message) {
+void HostLink::on_message(std::string_view channel, std::string_view message) {
+  if (channel == purge_channel) {
+    const std::optional<Purge> purge = presence_ ? Purge::heard(message, presence_->name()) : std::nullopt;
+    if (purge) apply(*purge, cluster_ms());
+    return;
+  }
   const std::optional<BanNews> news = BanNews::parse(message);
   if (!news || !presence_ || news->host == presence_->name()) return;
   if (!news->lifted) return impose(news->identity, news->until_ms);
@@ -161,6 +186,51 @@ std::string HostLink::lift(const std::string& shown, bool json) {
   }
   if (json) return fmt::format("{{\"lifted\":{}}}\n", lifted);
   return fmt::format("{} ban{} lifted\n", lifted, lifted == 1 ? "" : "s");
+}
+
+// ---------------------------------------------------------------- purges
+
+CacheZone* HostLink::cache() {
+  if (cache_ || !CacheZone::exists(slab_)) return cache_ ? &*cache_ : nullptr;
+  if (Result<CacheZone> zone = CacheZone::open(slab_, CacheZone::segment_bytes * 4)) cache_.emplace(std::move(zone).value());
+  return cache_ ? &*cache_ : nullptr;
+}
+
+void HostLink::apply(const Purge& purge, int64_t at_ms) {
+  if (CacheZone* zone = cache()) purge.apply(*zone, at_ms);
+}
+
+// What was published may have been missed: the stream is read every other second.
+void HostLink::read_purges() {
+  if (read_purges_.pending() || !redis_.usable() || cache() == nullptr) return;
+  static const RedisScript script(purges_text);
+  const std::string_view keys[] = {purge_stream}, arguments[] = {last_purge_};
+  redis_.run(script, keys, arguments, read_purges_, beat_ms);
+}
+
+// The identifier of an entry begins with its time by Redis' clock, which is the cluster's. What was read last was the
+// first entry, or older ones have been given up: then nobody knows what else was.
+void HostLink::on_purges(const RedisResult& result) {
+  if (!result.ok()) return;
+  const RedisReply news = result.reply[1];
+  const bool first_time = last_purge_ == "0-0";
+  if (!first_time && result.reply[0].integer() == 0) apply({Purge::Kind::all, {}, {}}, cluster_ms());
+  for (size_t i = 0; i < news.size(); ++i) {
+    last_purge_ = news[i][0].text();
+    const std::optional<Purge> purge = Purge::read(news[i][1][1].text());
+    if (purge) apply(*purge, std::strtoll(last_purge_.c_str(), nullptr, 10));
+  }
+  if (first_time && news.size() == 0) last_purge_ = fmt::format("{}-0", cluster_ms());
+}
+
+std::string HostLink::purge(const std::string& what, bool json) {
+  const std::optional<Purge> purge = Purge::read(what);
+  if (!purge) return json ? "{\"ok\":false}\n" : "purge wants url URL, prefix HOST/PATH/, tag TAG, or all\n";
+  apply(*purge, cluster_ms());
+  if (redis_.configured()) purge->announce(redis_, presence_->name());
+  log::info("responses are purged by an operator", {{"what", purge->text()}});
+  const std::string_view where = redis_.configured() ? "on all hosts" : "on this host";
+  return json ? fmt::format("{{\"ok\":true,\"purged\":{}}}\n", quoted(purge->text())) : fmt::format("purged {}: {}\n", where, purge->text());
 }
 
 // ---------------------------------------------------------------- for operators

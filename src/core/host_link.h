@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a host has to say to the others, and to hear from them, once for all its workers: that it lives, and who is
-// banned. The manager holds it, on a Redis client of its own.
+// banned, and what caches must forget. The manager holds it, on a Redis client of its own.
 //
 // The one idea: what is published can be missed, so everything published is kept in Redis too, and read whenever the
 // subscription stands anew. A host that comes late, or was cut off, hears of it then.
@@ -21,6 +21,7 @@
 #include "core/limit_zone.h"
 #include "core/loop.h"
 #include "core/presence.h"
+#include "core/purge.h"
 #include "core/redis.h"
 #include "core/resolver.h"
 #include "core/service.h"
@@ -44,6 +45,8 @@ class HostLink final : private RedisListener {
   std::string describe_bans(bool json) const;
   // Lifts every ban whose client is shown as `shown`, or all of them ("all"), here and on the other hosts.
   std::string lift(const std::string& shown, bool json);
+  // Purges the response caches of all hosts: "url WHAT", "prefix WHAT", "tag WHAT" or "all".
+  std::string purge(const std::string& what, bool json);
 
  private:
   void on_message(std::string_view channel, std::string_view message) override;
@@ -53,6 +56,11 @@ class HostLink final : private RedisListener {
   void on_beat(const RedisResult& result);
   void on_flushed(const RedisResult& result);
   void on_bans(const RedisResult& result);
+  void read_purges();
+  void on_purges(const RedisResult& result);
+  void apply(const Purge& purge, int64_t at_ms);
+  CacheZone* cache();
+  int64_t cluster_ms() const { return wall_ms() + (presence_ ? presence_->clock_offset_ms() : 0); }
   void impose(std::string_view identity, int64_t until_ms);
   int64_t now_ns() const { return loop_.now_us() * 1000; }
   int64_t wall_ms() const;
@@ -66,8 +74,11 @@ class HostLink final : private RedisListener {
   std::optional<LimitZone> zone_;
   std::optional<Bans> bans_;
   std::optional<Presence> presence_;
+  std::optional<CacheZone> cache_;
   Timer timer_;
-  RedisCall beat_, flush_, read_bans_;
+  RedisCall beat_, flush_, read_bans_, read_purges_;
+  std::string last_purge_ = "0-0";  // of the stream, that this manager has read
+  int beats_ = 0;
   bool subscribed_ = false;
 };
 

@@ -90,7 +90,8 @@ std::string Manager::query(const Built& built, const std::string& what, bool jso
   if (!link_) return service_.query(built, what, json);
   if (what == "redis") return link_->describe_redis(json);
   if (what == "limits") return link_->describe_bans(json);
-  constexpr std::string_view lift = "limits lift ";
+  constexpr std::string_view lift = "limits lift ", purge = "cache purge ";
+  if (what.starts_with(purge)) return link_->purge(what.substr(purge.size()), json);
   if (what.starts_with(lift)) return link_->lift(what.substr(lift.size()), json);
   return service_.query(built, what, json);
 }

@@ -41,6 +41,7 @@ void Master::on_request(uint64_t client, const std::vector<std::string>& words) 
   if (verb == "upgrade") return request_upgrade(waiter);
   if (verb == "routes" || verb == "backends" || verb == "certificates" || verb == "redis") return ask_manager(waiter, verb);
   if (verb == "limits") return ask_manager(waiter, options.size() == 2 ? fmt::format("limits {} {}", options[0], options[1]) : verb);
+  if (verb == "cache" && options.size() >= 2) return ask_manager(waiter, fmt::format("cache {}", fmt::join(options, " ")));
   if (verb == "config" && change_->current() != nullptr) {
     if (json) return ask_manager(waiter, verb);
     return control_.answer(client, Answer{0, change_->current()->plan.summary, {}});

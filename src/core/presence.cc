@@ -16,6 +16,7 @@ namespace goma::core {
 struct Presence::Shared {
   uint64_t name;
   int64_t hosts;
+  int64_t clock_offset_ms;
   int64_t enough_ms;  // when there were as many as that last; the manager's
   uint32_t begun;
 };
@@ -37,6 +38,10 @@ void Presence::set_hosts(int64_t hosts, int64_t now_ms) {
   if (fewer && now_ms - shared_->enough_ms < 2 * alive_ms) return;
   __atomic_store_n(&shared_->hosts, hosts, __ATOMIC_RELAXED);
 }
+
+int64_t Presence::clock_offset_ms() const { return __atomic_load_n(&shared_->clock_offset_ms, __ATOMIC_RELAXED); }
+
+void Presence::set_clock_offset_ms(int64_t ms) { __atomic_store_n(&shared_->clock_offset_ms, ms, __ATOMIC_RELAXED); }
 
 std::string Presence::name() const { return fmt::format("{:016x}", shared_->name); }
 

@@ -27,6 +27,9 @@ class Presence {
   int64_t hosts() const;
   // More are believed at once; fewer when that has been so for a while: a replica that takes over may have forgotten some.
   void set_hosts(int64_t hosts, int64_t now_ms);
+  // What the clock of Redis is ahead of this host's wall clock, as far as it matters: 0 without Redis.
+  int64_t clock_offset_ms() const;
+  void set_clock_offset_ms(int64_t ms);
   // This host's own name: 16 hexadecimal digits, drawn at random for the life of the slab.
   std::string name() const;
   // True once in the life of the slab.

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kind_words[] = {"url", "prefix", "tag", "all"};
 constexpr size_t longest = 4096;
+constexpr int64_t clock_margin_ms = 50;  // hosts know the cluster's time about so well
 
 // host/path of a URL, with or without its scheme.
 bool split_url(std::string_view what, Purge& purge) {
@@ -58,7 +59,27 @@ CacheZone::Key Purge::mark(const CacheZone& zone, Kind kind, std::string_view ho
 }
 
 void Purge::apply(CacheZone& zone, int64_t at_ms) const {
-  kind == Kind::all ? zone.purge_all(at_ms) : zone.purge(mark(zone, kind, host, name), at_ms);
+  const int64_t until_ms = at_ms + clock_margin_ms;
+  kind == Kind::all ? zone.purge_all(until_ms) : zone.purge(mark(zone, kind, host, name), until_ms);
+}
+
+void Purge::announce(Redis& redis, const std::string& own_host) const {
+  const std::string said = text(), most = std::to_string(purges_kept), message = own_host + " " + said;
+  const std::string_view keep[] = {"XADD", purge_stream, "MAXLEN", "~", most, "*", "p", said};
+  const std::string_view tell[] = {"PUBLISH", purge_channel, message};
+  redis.post(purge_stream, keep);
+  redis.post({}, tell);
+}
+
+std::optional<Purge> Purge::heard(std::string_view message, const std::string& own_host) {
+  const size_t space = message.find(' ');
+  if (space == std::string_view::npos || message.substr(0, space) == own_host) return std::nullopt;
+  return read(message.substr(space + 1));
+}
+
+std::optional<Purge> Purge::read(std::string_view text) {
+  const size_t space = text.find(' ');
+  return parse(text.substr(0, space), space == std::string_view::npos ? std::string_view() : text.substr(space + 1));
 }
 
 }  // namespace goma::core

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "core/cache_zone.h"
+#include "core/redis.h"
 
 namespace goma::core {
 
@@ -28,8 +29,16 @@ struct Purge {
   static std::optional<Purge> parse(std::string_view kind, std::string_view what);
   std::string text() const;
 
+  // The same key for the same texts on one host only.
   static CacheZone::Key mark(const CacheZone& zone, Kind kind, std::string_view host, std::string_view name);
+  // Everything that was stored before this moment of the cluster's clock, or about then, is gone.
   void apply(CacheZone& zone, int64_t at_ms) const;
+  // Tells the other hosts, and keeps it for those that do not hear. host: who says it.
+  void announce(Redis& redis, const std::string& host) const;
+  // What a host said on the channel; nothing when it was this one, or makes no sense.
+  static std::optional<Purge> heard(std::string_view message, const std::string& own_host);
+  // What text() wrote.
+  static std::optional<Purge> read(std::string_view text);
 };
 
 // Where purges are told to other hosts, and the stream that keeps them, for hosts that did not hear.

@@ -56,10 +56,6 @@ StoreKey StoreKeyMaker::made() {
   return key_;
 }
 
-StoreKey ResponseStore::mark(std::string_view kind, std::string_view host, std::string_view name) const {
-  return key().add("mark").add(kind).add(host).add(name).made();
-}
-
 StoreKey ResponseStore::variant_key(Exchange& x, const StoreQuestion& question, uint64_t number, const Headers& names) const {
   StoreKeyMaker maker = key(question.url);
   maker.add(bytes_of(number));
@@ -100,7 +96,7 @@ ResponseStore* ResponseStore::of(Exchange& x) { return x.runtime().responses; }
 
 int64_t ResponseStore::wall_ms() const {
   const timespec wall = loop_.wall();
-  return static_cast<int64_t>(wall.tv_sec) * 1000 + wall.tv_nsec / 1'000'000;
+  return static_cast<int64_t>(wall.tv_sec) * 1000 + wall.tv_nsec / 1'000'000 + (presence_ != nullptr ? presence_->clock_offset_ms() : 0);
 }
 
 void ResponseStore::count(std::string_view outcome) {

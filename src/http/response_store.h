@@ -23,6 +23,8 @@
 #include "core/cache_zone.h"
 #include "core/list.h"
 #include "core/loop.h"
+#include "core/presence.h"
+#include "core/purge.h"
 #include "http/await.h"
 #include "http/exchange.h"
 #include "http/stored_response.h"
@@ -66,7 +68,9 @@ class ResponseStore {
  public:
   static constexpr uint64_t least_bytes = uint64_t{8} << 20;
 
+  // Times are those of the cluster when presence knows them (core/presence.h).
   ResponseStore(core::Loop& loop, ServerMetrics* metrics);
+  void keep_time_by(const core::Presence* presence) { presence_ = presence; }
   ResponseStore(const ResponseStore&) = delete;
   ResponseStore& operator=(const ResponseStore&) = delete;
   ~ResponseStore();
@@ -114,9 +118,9 @@ class ResponseStore {
   // ---------------------------------------------------------------- purging
 
   // What carries one of these and was stored before is gone. A prefix ends with a slash.
-  StoreKey mark_of_url(std::string_view host, std::string_view path) const { return mark("url", host, path); }
-  StoreKey mark_of_prefix(std::string_view host, std::string_view path) const { return mark("prefix", host, path); }
-  StoreKey mark_of_tag(std::string_view tag) const { return mark("tag", {}, tag); }
+  StoreKey mark_of_url(std::string_view host, std::string_view path) const { return mark(core::Purge::Kind::url, host, path); }
+  StoreKey mark_of_prefix(std::string_view host, std::string_view path) const { return mark(core::Purge::Kind::prefix, host, path); }
+  StoreKey mark_of_tag(std::string_view tag) const { return mark(core::Purge::Kind::tag, {}, tag); }
 
   // "hit", "miss" and so on, for the metrics.
   void count(std::string_view outcome);
@@ -136,7 +140,7 @@ class ResponseStore {
   // A note that has only a head, under a key of its own beside another.
   void note(Exchange& x, StoreKey key, std::string_view what, const StoredFacts& facts);
   const StoredResponse* noted(Exchange& x, StoreKey key, std::string_view what) { return read(x, this->key(key).add(what).made()); }
-  StoreKey mark(std::string_view kind, std::string_view host, std::string_view name) const;
+  StoreKey mark(core::Purge::Kind kind, std::string_view host, std::string_view name) const { return core::Purge::mark(*zone_, kind, host, name); }
   const StoredResponse* read(Exchange& x, StoreKey key);
   StoreKey variant_key(Exchange& x, const StoreQuestion& question, uint64_t number, const Headers& names) const;
   StoreKey place_of(Exchange& x, const StoreQuestion& question, const StorePlace& place, const Headers& names);
@@ -147,6 +151,7 @@ class ResponseStore {
 
   core::Loop& loop_;
   ServerMetrics* metrics_;
+  const core::Presence* presence_ = nullptr;
   std::optional<core::CacheZone> zone_;
   uint64_t configured_bytes_ = 0;
   std::array<Passing, passing_places> passing_{};

@@ -133,6 +133,7 @@ struct Server::Worker {
     limit_mirror = std::make_unique<core::LimitMirror>(core::LimitMirror::Parts{*context.loop, redis, *limit_zone, *presence, *context.metrics});
     runtime.limit_mirror = limit_mirror.get();
     runtime.presence = &*presence;
+    responses.keep_time_by(runtime.presence);
   }
 
   void every_second() {
