@@ -138,6 +138,11 @@ same(goma.get("/small/chunked").body, b"x" * 1000 + b"y" * 1000, "but passed on 
 same(goma.reload()[0], 0, "the configuration is read again")
 same(statuses("/all/a", "/params/q?lang=de&x=3"), ["HIT", "HIT"], "what was stored is still there")
 same(pages.count("/all/a"), 2, "the backend was not asked again")  # once by the request with a cookie
+metrics = goma.metrics()
+expect(metrics["goma_cache_entries"] > 20 and metrics['goma_cache_bytes{state="room"}'] > metrics['goma_cache_bytes{state="entries"}'] > 768000, "metrics tell how full the store is")
+goma.configure(routes, [{**c, "rule": {**c.get("rule", {}), **({"memoryLimit": "1Gi"} if c["name"] == "all" else {})}} for c in caches], entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}}, **SETTING)
+same((goma.reload()[0], status(goma.get("/all/a"))), (0, "HIT"), "a reload that asks for a larger store goes on with the one there is")
+expect(goma.told("the store for responses keeps its size until the next start"), "and the log tells")
 os.kill(goma.worker_pids()[0], signal.SIGKILL)
 goma.baseline = {}
 expect(wait_for(lambda: len(goma.worker_pids()) == 2 and all(alive(p) for p in goma.worker_pids())), "a worker dies")

@@ -88,6 +88,6 @@ stop.set()
 for thread in threads:
     thread.join(PATIENCE)
 same(wrong[:3], [], "every client got the response to its own question, whole")
-expect(counts.get("HIT", 0) > 100 and counts.get("MISS", 0) > 100, "from the store and from the backend", counts)
+expect(counts.get("HIT", 0) > 20 and counts.get("MISS", 0) > 20, "from the store and from the backend", counts)
 expect(counts.get("STALE", 0) + counts.get("REVALIDATED", 0) > 0, "and what was stored was validated", counts)
 note(f"{counts}, evicted {goma.metrics()['goma_cache_evicted_total']}")

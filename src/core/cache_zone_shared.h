@@ -20,7 +20,7 @@ namespace goma::core {
 
 namespace cache {
 
-constexpr size_t rows = 64;  // processes
+constexpr size_t rows = 128;  // processes: as many as the process table has
 constexpr size_t ways = 8;
 constexpr size_t lease_places = 8192;
 constexpr size_t mark_places = 4096;

@@ -89,6 +89,7 @@ bool Master::make_slab() {
     log::warn("the shared memory of the old binary has another layout; limits, health and metrics start anew", {{"reason", slab.error().text}});
     slab = Slab::create(Slab::ample_size());
   }
+  if (!slab) slab = Slab::create();  // an address space that is limited
   if (slab) slab_ = std::move(slab).value();
   Result<std::unique_ptr<Metrics>> metrics = slab ? Metrics::open(slab_) : slab.error();
   if (!metrics) {

@@ -305,7 +305,7 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
   ResponseHead& response = x.response();
   const bool endless = response.body.framing == Framing::until_close;  // nobody could tell the whole from a half
   if (x.request().method != Method::get || endless || !is_storable_status(response.status) || !s_.statuses[static_cast<size_t>(response.status)]) return false;
-  if (response.body.framing == Framing::length && response.body.length > s_.most_bytes) return false;
+  if (response.body.framing == Framing::length ? response.body.length > std::min(s_.most_bytes, w.store->most_bytes()) : w.store->is_large(w.place.key)) return false;
   Headers* fields = own_fields(x);
   const CacheControl said = parse_response_cache_control(*fields);
   if (!why_not_stored(w.request, said, *fields, w.personal).empty()) return false;

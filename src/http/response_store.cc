@@ -20,7 +20,6 @@ namespace goma::http {
 namespace {
 
 constexpr int64_t look_ms = 5;
-constexpr int64_t pass_ms = 10'000;
 
 template <class T>
 std::string_view bytes_of(const T& value) {
@@ -88,6 +87,7 @@ bool ResponseStore::provide(core::Slab& slab, uint64_t bytes) {
     zone_.emplace(std::move(opened).value());
   }
   const uint64_t room = zone_->usage().bytes;
+  most_bytes_ = room / 16;
   if (bytes > room + bytes / 8) core::log::warn("the store for responses keeps its size until the next start", {{"bytes", room}, {"configured", bytes}});
   return true;
 }
@@ -154,13 +154,6 @@ int64_t ResponseStore::lease(StoreKey key, int64_t for_ms) {
 void ResponseStore::release(StoreKey key, int64_t until_ms) {
   if (loop_.now_ms() < until_ms) zone_->release(key);
   if (waiting_.find(key) != waiting_.end()) loop_.defer(released_);
-}
-
-void ResponseStore::pass(StoreKey key) { passing_[key.low % passing_places] = {key, loop_.now_ms() + pass_ms}; }
-
-bool ResponseStore::passes(StoreKey key) const {
-  const Passing& passing = passing_[key.low % passing_places];
-  return passing.key == key && passing.until_ms > loop_.now_ms();
 }
 
 void ResponseStore::failed(Exchange& x, StoreKey key, int status) {

@@ -96,13 +96,21 @@ class ResponseStore {
   int64_t lease(StoreKey key, int64_t for_ms);
   void release(StoreKey key, int64_t until_ms);
   // Nothing of this can be stored: for a while nobody has to wait.
-  void pass(StoreKey key);
-  bool passes(StoreKey key) const;
+  void pass(StoreKey key) { passing_[key.low % passing_places] = {key, loop_.now_ms() + pass_ms, false}; }
+  bool passes(StoreKey key) const { return find_passing(key) != nullptr; }
+  // The same, and its body was too large: it is not even tried for a while.
+  void pass_large(StoreKey key) { passing_[key.low % passing_places] = {key, loop_.now_ms() + large_ms, true}; }
+  bool is_large(StoreKey key) const {
+    const Passing* passing = find_passing(key);
+    return passing != nullptr && passing->large;
+  }
   // Asking has failed with this status; who waits already need not ask again.
   void failed(Exchange& x, StoreKey key, int status);
 
   // ---------------------------------------------------------------- writing
 
+  // The largest body there is room for.
+  uint64_t most_bytes() const { return most_bytes_; }
   // Empty: there is no room.
   core::CacheZone::Draft begin();
   // Whether it is stored now. The place is where the request has looked; names are what the response differs by.
@@ -130,13 +138,20 @@ class ResponseStore {
   struct Passing {
     StoreKey key;
     int64_t until_ms = 0;
+    bool large = false;
   };
   struct Hash {
     size_t operator()(const StoreKey& key) const { return static_cast<size_t>(key.low); }
   };
   struct Waiters;
   static constexpr size_t passing_places = 1024;
+  static constexpr int64_t pass_ms = 10'000;
+  static constexpr int64_t large_ms = 60'000;
 
+  const Passing* find_passing(StoreKey key) const {
+    const Passing& passing = passing_[key.low % passing_places];
+    return passing.key == key && passing.until_ms > loop_.now_ms() ? &passing : nullptr;
+  }
   // A note that has only a head, under a key of its own beside another.
   void note(Exchange& x, StoreKey key, std::string_view what, const StoredFacts& facts);
   const StoredResponse* noted(Exchange& x, StoreKey key, std::string_view what) { return read(x, this->key(key).add(what).made()); }
@@ -154,6 +169,7 @@ class ResponseStore {
   const core::Presence* presence_ = nullptr;
   std::optional<core::CacheZone> zone_;
   uint64_t configured_bytes_ = 0;
+  uint64_t most_bytes_ = 0;
   std::array<Passing, passing_places> passing_{};
   std::unordered_map<StoreKey, std::unique_ptr<Waiters>, Hash> waiting_;
   core::Timer timer_;

@@ -18,7 +18,7 @@ void ResponseWriter::write(std::string_view data, bool last) {
 void ResponseWriter::give_up() {
   draft_ = core::CacheZone::Draft();
   store_.count("too-large");
-  store_.pass(plan_.place.key);
+  store_.pass_large(plan_.place.key);
   lease_.end();
 }
 
