@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "core/channel.h"
 #include "core/text.h"
+#include "core/tls_client_context.h"
 #include "http/connection.h"
 #include "http/uri.h"
 
@@ -40,7 +42,8 @@ std::string_view canonical_host(Exchange& x) {
 }
 
 // What trusted proxies say about the request (everybody else's words are gone by now), but for addresses.
-void add_proxied(StoreKeyMaker& key, const Headers& headers) {
+template <class Texts>
+void add_proxied(Texts& key, const Headers& headers) {
   constexpr HeaderId ids[] = {HeaderId::x_forwarded_port, HeaderId::x_forwarded_prefix, HeaderId::x_forwarded_scheme};
   for (const HeaderId id : ids) key.add(headers.get(id));
   for (const Header& h : headers) {
@@ -54,7 +57,8 @@ void add_proxied(StoreKeyMaker& key, const Headers& headers) {
   }
 }
 
-void add_query(StoreKeyMaker& key, const Exchange& x, const CacheKeyRule& rule) {
+template <class Texts>
+void add_query(Texts& key, const Exchange& x, const CacheKeyRule& rule) {
   if (!rule.with_query || !x.has_query()) return;
   if (rule.params.empty()) {
     key.add("?").add(x.query());
@@ -67,7 +71,8 @@ void add_query(StoreKeyMaker& key, const Exchange& x, const CacheKeyRule& rule) 
   }
 }
 
-void add_credentials(StoreKeyMaker& key, const Exchange& x) {
+template <class Texts>
+void add_credentials(Texts& key, const Exchange& x) {
   for (const Header& h : x.request().headers) {
     if (h.id == HeaderId::authorization || h.id == HeaderId::cookie) key.add(header_name(h.id)).add(h.value);
   }
@@ -94,16 +99,40 @@ std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule) {
   return misleads(headers) ? "misleading header" : std::string_view();
 }
 
-StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields) {
-  const std::string_view host = canonical_host(x);
-  StoreKeyMaker key = store.key();
+namespace {
+
+// Everything that makes a URL of its own.
+template <class Texts>
+void add_identity(Texts& key, Exchange& x, std::string_view host, const CacheKeyRule& rule, const Headers& fields) {
   key.add(x.route_name()).add(rule.middleware).add(x.client().scheme).add(host).add(x.path().encoded);
   add_query(key, x, rule);
   key.add("proxied");
-  add_proxied(key, x.request().headers);
+  add_proxied(key, fields);
   key.add("credentials");
   if (rule.personal) add_credentials(key, x);
+}
+
+struct TextList {
+  TextList& add(std::string_view text) {
+    texts.text(text);
+    return *this;
+  }
+  core::Pack texts;
+};
+
+}  // namespace
+
+StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields) {
+  const std::string_view host = canonical_host(x);
+  StoreKeyMaker key = store.key();
+  add_identity(key, x, host, rule, fields);
   return {key.made(), host, x.path().encoded, &fields};
+}
+
+std::string_view shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields) {
+  TextList list;
+  add_identity(list, x, canonical_host(x), rule, fields);
+  return x.arena().join("goma:cache:{", core::sha256_hex(list.texts.bytes()), "}");
 }
 
 }  // namespace goma::http

@@ -29,4 +29,7 @@ bool has_credentials(const Exchange& x);
 // The request in the store's terms; texts in the arena. fields: those of the request, to be valid as long.
 StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields);
 
+// The same for all hosts: the key in Redis; in the arena. To be asked before anything is changed in the request.
+std::string_view shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields);
+
 }  // namespace goma::http

@@ -8,10 +8,12 @@
 #include <algorithm>
 
 #include "core/text.h"
+#include "http/cache_tags.h"
 #include "http/cache_words.h"
 #include "http/conditions.h"
 #include "http/errands.h"
 #include "http/response_writer.h"
+#include "http/runtime.h"
 #include "http/vary.h"
 
 namespace goma::http {
@@ -19,7 +21,6 @@ namespace goma::http {
 namespace {
 
 constexpr size_t most_vary_names = 3;
-constexpr size_t most_tags = 64;
 
 }  // namespace
 
@@ -38,6 +39,7 @@ struct ResponseCache::Work {
   CacheReport report;
   int64_t asked_ms = 0;    // wall clock
   int64_t give_up_ms = 0;  // when waiting for others has taken long enough
+  std::string_view shared_name;  // of the URL, for all hosts; empty: they are not asked
   ResponseWriter* writer = nullptr;
 };
 
@@ -104,7 +106,38 @@ Verdict ResponseCache::fetch(Exchange& x, Work& w) const {
     w.store->count("waited");
     return x.await<StoreWait>(this, &ResponseCache::waited, *w.store, w.question, w.place.key, left_ms);
   }
+  if (!w.lease.held() || !s_.shared.on || !w.shared_name.empty() || !SharedStore::usable(x)) return go(x, w);
+  w.shared_name = shared_name(x, s_.key, x.request().headers);
+  return x.await<SharedFetch>(this, &ResponseCache::shared, *w.store, w.question, w.place, SharedQuestion{w.shared_name, s_.coalesce_ms, std::max<int64_t>(left_ms, 1), &s_.tag_fields});
+}
+
+// What other hosts have, or who of them fetches.
+Verdict ResponseCache::shared(Exchange& x, const SharedAnswer& answer) const {
+  Work& w = *work(x);
+  switch (answer.outcome) {
+    case SharedAnswer::Outcome::found:
+      w.store->count("shared");
+      w.place = w.store->find(x, w.question);
+      if (w.place.response == nullptr || use_of(w.place.response->facts().freshness, age_s(w), w.request, s_.freshness) != Use::fresh) break;
+      w.lease.end();
+      return serve(x, w, CacheWord::hit);
+    case SharedAnswer::Outcome::mine:
+      w.lease.share(*x.runtime().redis, answer.lease);
+      break;
+    case SharedAnswer::Outcome::passed:
+      w.store->pass(w.lease.key());
+      w.lease.end();
+      break;
+    case SharedAnswer::Outcome::nothing: break;
+  }
   return go(x, w);
+}
+
+void ResponseCache::put_shared(Exchange& x, Work& w) const {
+  if (w.shared_name.empty()) return;
+  Headers names(x.arena());
+  if (w.place.variants != nullptr) w.place.variants->copy_fields(names);
+  SharedStore::put(x, w.shared_name, w.question, *w.place.response, names, s_.shared.most_bytes);
 }
 
 // What the request's fields are now decides on the variant, whatever becomes of them on the way to the backend.
@@ -162,6 +195,7 @@ bool ResponseCache::send_errand(Exchange& x, Work& w) const {
   copy->is_errand = true;
   copy->report.word = CacheWord::expired;
   copy->asked_ms = w.store->wall_ms();
+  if (s_.shared.on && SharedStore::usable(x)) copy->shared_name = errand->arena().copy(shared_name(x, s_.key, x.request().headers));
   copy->question = {w.question.url, errand->arena().copy(w.question.host), errand->arena().copy(w.question.path),
                     errand->arena().make<Headers>(errand->request().headers)};
   copy->place = w.store->find(*errand, copy->question);
@@ -224,7 +258,7 @@ Verdict ResponseCache::on_response(Exchange& x) const {
   if (w == nullptr || w->role == Work::Role::answered) return Verdict::next();
   const int status = x.response().status;
   if (status == 101) return Verdict::next();  // a tunnel is none of ours
-  if (w->role == Work::Role::invalidates && status >= 200 && status < 400 && !x.has_answer()) w->store->invalidate(x, w->question.url);  // RFC 9111 4.4
+  if (w->role == Work::Role::invalidates && status >= 200 && status < 400 && !x.has_answer()) invalidate(x, *w);
   if (w->role == Work::Role::fetches) {
     const Verdict verdict = judge(x, *w);
     if (verdict.kind() == Verdict::Kind::done) return verdict;
@@ -233,6 +267,12 @@ Verdict ResponseCache::on_response(Exchange& x) const {
   drop_cache_words(x.response().headers);
   describe(x, w->report, x.response().headers);
   return Verdict::next();
+}
+
+// RFC 9111 4.4. Other hosts keep what they have until it is stale: only a purge reaches them.
+void ResponseCache::invalidate(Exchange& x, Work& w) const {
+  w.store->invalidate(x, w.question.url);
+  if (s_.shared.on && SharedStore::usable(x)) SharedStore::forget(*x.runtime().redis, shared_name(x, s_.key, x.request().headers));
 }
 
 Verdict ResponseCache::judge(Exchange& x, Work& w) const {
@@ -247,9 +287,15 @@ Verdict ResponseCache::judge(Exchange& x, Work& w) const {
   if (status == 304 && w.conditional && !x.has_answer()) return freshen(x, w);
   if (!x.has_answer() && plan(x, w)) return Verdict::next();
   if (failed && w.lease.held()) w.store->failed(x, w.lease.key(), status);
-  if (!x.has_answer() && !failed && w.lease.held()) w.store->pass(w.lease.key());  // a middleware's refusal says nothing of the response
+  if (!x.has_answer() && !failed && w.lease.held()) pass(x, w);  // a middleware's refusal says nothing of the response
   w.lease.end();
   return Verdict::next();
+}
+
+// Nobody has to wait for what cannot be stored, on any host.
+void ResponseCache::pass(Exchange& x, Work& w) const {
+  w.store->pass(w.lease.key());
+  if (w.lease.is_shared()) SharedStore::pass(*x.runtime().redis, w.shared_name, ResponseStore::pass_ms);
 }
 
 // The fields that are the response's own: without those of this exchange, of the connection, and of other caches.
@@ -295,6 +341,7 @@ Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
   if (w.report.stored) {
     const StorePlace place = w.store->find(x, w.question);
     if (place.response != nullptr) w.place = place;
+    put_shared(x, w);
   }
   w.lease.end();
   return serve(x, w, CacheWord::revalidated);
@@ -325,28 +372,11 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
     fields->set(HeaderId::cache_control, text);
     response.headers.set(HeaderId::cache_control, text);
   }
-  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, std::move(draft), ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, *fields), s_.most_bytes, w.asked_ms});
+  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, std::move(draft), ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, s_.tag_fields, *fields), s_.most_bytes, w.shared_name, s_.shared.most_bytes, w.asked_ms});
   w.report.stored = true;
   w.report.lifetime_s = facts.freshness.lifetime_s;
   w.report.age_s = facts.freshness.age_s;
   return true;
-}
-
-// Lists of tags are separated by commas or blanks.
-std::vector<StoreKey> ResponseCache::tags_of(const ResponseStore& store, const Headers& fields) const {
-  std::vector<StoreKey> tags;
-  for (const std::string& name : s_.tag_fields) {
-    const HeaderId id = header_id(name);
-    for (const Header& h : fields) {
-      if (h.id != id || !core::iequals(h.name, name)) continue;
-      for (std::string_view rest = h.value; !rest.empty() && tags.size() < most_tags;) {
-        const size_t end = std::min(rest.find_first_of(", \t"), rest.size());
-        if (end != 0) tags.push_back(store.mark_of_tag(rest.substr(0, end)));
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-      }
-    }
-  }
-  return tags;
 }
 
 BodyFilter* ResponseCache::filter_body(Exchange& x) const {

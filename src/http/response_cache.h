@@ -7,8 +7,10 @@
 // validates it, where that is allowed, or is validated first. For what is not there one request goes to the backend and
 // all others wait for it. What comes back is judged when its head is there and stored while it passes.
 //
-// The invariant: the response to this client never depends on storing it. It does not know other hosts, and not how it
-// is configured; that is a module's.
+// Other hosts are asked in the one that fetches (http/shared_store.h).
+//
+// The invariant: the response to this client never depends on storing it. It does not know how it is configured; that
+// is a module's.
 #pragma once
 
 #include <bitset>
@@ -22,6 +24,7 @@
 #include "http/exchange.h"
 #include "http/freshness.h"
 #include "http/response_store.h"
+#include "http/shared_store.h"
 
 namespace goma::http {
 
@@ -34,6 +37,7 @@ struct ResponseCacheRule {
   uint64_t most_bytes = UINT64_MAX;        // of one body
   int64_t coalesce_ms = 5'000;             // how long to wait for another request's fetch; 0: nobody does
   bool ignores_requests = false;           // what requests say about caching
+  SharedRule shared;
   bool status_headers = true;              // X-Cache-Status and Cache-Status
 };
 
@@ -62,7 +66,10 @@ class ResponseCache {
   Verdict freshen(Exchange& x, Work& w) const;
   bool plan(Exchange& x, Work& w) const;
   void describe(Exchange& x, const CacheReport& report, Headers& into) const;
-  std::vector<StoreKey> tags_of(const ResponseStore& store, const Headers& fields) const;
+  Verdict shared(Exchange& x, const SharedAnswer& answer) const;
+  void pass(Exchange& x, Work& w) const;
+  void invalidate(Exchange& x, Work& w) const;
+  void put_shared(Exchange& x, Work& w) const;
   int64_t age_s(const Work& w) const;
 
   ResponseCacheRule s_;

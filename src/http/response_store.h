@@ -67,6 +67,7 @@ struct StorePlace {
 class ResponseStore {
  public:
   static constexpr uint64_t least_bytes = uint64_t{8} << 20;
+  static constexpr int64_t pass_ms = 10'000;  // how long nobody waits for what could not be stored
 
   // Times are those of the cluster when presence knows them (core/presence.h).
   ResponseStore(core::Loop& loop, ServerMetrics* metrics);
@@ -145,7 +146,6 @@ class ResponseStore {
   };
   struct Waiters;
   static constexpr size_t passing_places = 1024;
-  static constexpr int64_t pass_ms = 10'000;
   static constexpr int64_t large_ms = 60'000;
 
   const Passing* find_passing(StoreKey key) const {
@@ -211,10 +211,16 @@ class StoreLease {
     store_ = std::exchange(other.store_, nullptr);
     key_ = other.key_;
     until_ms_ = other.until_ms_;
+    redis_ = std::exchange(other.redis_, nullptr);
+    shared_ = std::move(other.shared_);
   }
-  void end() {
-    if (store_ != nullptr) std::exchange(store_, nullptr)->release(key_, until_ms_);
+  // The fetch is for all hosts: ends with a word to Redis.
+  void share(core::Redis& redis, std::string_view lease) {
+    redis_ = &redis;
+    shared_ = lease;
   }
+  bool is_shared() const { return redis_ != nullptr; }
+  void end();
   bool held() const { return store_ != nullptr; }
   StoreKey key() const { return key_; }
 
@@ -222,6 +228,8 @@ class StoreLease {
   ResponseStore* store_ = nullptr;
   StoreKey key_{};
   int64_t until_ms_ = 0;
+  core::Redis* redis_ = nullptr;
+  std::string shared_;
 };
 
 // What came of waiting for somebody else's fetch.

@@ -25,8 +25,12 @@ void ResponseWriter::give_up() {
 void ResponseWriter::publish() {
   const Body& body = x_.response().body;
   const bool whole = body.framing != Framing::length || body.length == draft_.body_size();
-  if (whole) store_.publish(x_, draft_, plan_.question, plan_.place, *plan_.names, plan_.asked_ms, encode_stored(x_.arena(), plan_.facts, *plan_.fields, plan_.tags));
+  const bool stored = whole && store_.publish(x_, draft_, plan_.question, plan_.place, *plan_.names, plan_.asked_ms, encode_stored(x_.arena(), plan_.facts, *plan_.fields, plan_.tags));
   draft_ = core::CacheZone::Draft();
+  if (stored && !plan_.shared_name.empty()) {
+    const StorePlace place = store_.find(x_, plan_.question);
+    if (place.response != nullptr) SharedStore::put(x_, plan_.shared_name, plan_.question, *place.response, *plan_.names, plan_.most_shared_bytes);
+  }
   lease_.end();
 }
 

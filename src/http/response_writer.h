@@ -10,6 +10,7 @@
 
 #include "http/module.h"
 #include "http/response_store.h"
+#include "http/shared_store.h"
 
 namespace goma::http {
 
@@ -24,6 +25,8 @@ class ResponseWriter final : public BodyFilter {
     const Headers* names = nullptr;   // what it differs by
     std::vector<StoreKey> tags;
     uint64_t most_bytes = UINT64_MAX;
+    std::string_view shared_name;        // where it is put for all hosts; empty: nowhere
+    uint64_t most_shared_bytes = 0;
     int64_t asked_ms = 0;             // wall clock
   };
 
