@@ -75,11 +75,19 @@ void a_strangers_port_is_refused_with_its_holder() {
   CHECK(ours.open(taken, 1, "", {::getpid()}).ok());  // a friend may share
 }
 
+// The port that UDP gets may be in use for TCP by somebody else: then another is tried.
 void one_port_may_be_tcp_and_udp() {
-  Listeners listeners;
-  CHECK(listeners.open({"udp:127.0.0.1:0", ""}, 2, "", {}).ok());
-  const Listeners::Group& group = listeners.groups().at("udp:127.0.0.1:0");
-  const uint16_t port = port_of(group.fds[0]);
+  std::vector<std::unique_ptr<Listeners>> tried;
+  Listeners others;
+  uint16_t port = 0;
+  while (others.groups().empty() && tried.size() < 50) {
+    tried.push_back(std::make_unique<Listeners>());
+    CHECK(tried.back()->open({"udp:127.0.0.1:0", ""}, 2, "", {}).ok());
+    port = port_of(tried.back()->groups().at("udp:127.0.0.1:0").fds[0]);
+    (void)others.open({"tcp:127.0.0.1:" + std::to_string(port), ""}, 1, "", {}).ok();
+  }
+  CHECK(!others.groups().empty());
+  const Listeners::Group& group = tried.back()->groups().at("udp:127.0.0.1:0");
   CHECK_EQ(port_of(group.fds[1]), port);
   CHECK_EQ(group.address, "udp:127.0.0.1:" + std::to_string(port));
   int type = 0;
@@ -87,8 +95,6 @@ void one_port_may_be_tcp_and_udp() {
   CHECK_EQ(::getsockopt(group.fds[0], SOL_SOCKET, SO_TYPE, &type, &size), 0);
   CHECK_EQ(type, SOCK_DGRAM);
   const std::string end = "127.0.0.1:" + std::to_string(port);
-  Listeners others;
-  CHECK(others.open({"tcp:" + end, ""}, 1, "", {}).ok());
   const auto refused = others.open({"udp:" + end, "goma.yml:9:9"}, 1, "", {});
   CHECK(!refused.ok());
   CHECK(refused.error().text.find("-lunp") != std::string::npos);
