@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Responses that hosts share through Redis: fetched once for all, served by all, purged everywhere; without Redis every
 host goes on by itself."""
+import json
 import threading
 from lib.goma import *
 from lib.redis import RedisServer
@@ -34,7 +35,7 @@ redis = RedisServer()
 
 
 def host(workers=2):
-    return Goma([route("/", origin, "main", middlewares=["cache"])], [{**middleware("cache", "httpCache", {"memoryLimit": "8Mi"}), "paths": ["/"]}],
+    return Goma([route("/", origin, "main", middlewares=["cache"])], [{**middleware("cache", "httpCache", {"memoryLimit": "8Mi", "purgeToken": "s3cret"}), "paths": ["/"]}],
                 workers=workers, redis={"addr": redis.address}, monitoring={"enableMetrics": True}, log={"level": "warn"})
 
 
@@ -94,6 +95,17 @@ for what, path, order in [("a URL", "/a", ["url", "http://a.test/a"]), ("a prefi
     note(f"{what}: gone after {(time.monotonic() - begun) * 1000:.0f} ms, gomactl included")
     expect(wait_for(lambda: len({r.text for r in everywhere(path)}) == 1), f"{what}: all hosts have the new one", told(everywhere(path)))
 same(hosts[0].ctl("cache", "purge", "nothing")[0], 2, "a purge of nothing is bad usage")
+
+everywhere("/g")
+before = [hosts[0].request("PURGE", "/g", {"Authorization": word}).status for word in ("Bearer wrong", "Bearer ", "Bearer s3cre", "Basic s3cret")]
+same((before, [s for s, _ in told(everywhere("/g"))]), ([403] * 4, ["HIT"] * 3), "who does not know the token purges nothing")
+reply = hosts[1].request("PURGE", "/g", {"Authorization": "Bearer s3cret"})
+same((reply.status, json.loads(reply.text)), (200, {"purged": "url a.test/g"}), "who knows it purges by request")
+expect(wait_for(lambda: hosts[0].get("/g").text == "/g 2"), "on every host")
+everywhere("/tagged/2")
+hosts[1].request("PURGE", "/", {"Authorization": "Bearer s3cret", "X-Purge": "tag blue"})
+expect(wait_for(lambda: hosts[0].get("/tagged/2").text == "/tagged/2 2"), "a tag as well")
+same(hosts[1].request("PURGE", "/", {"Authorization": "Bearer s3cret", "X-Purge": "url x"}).status, 400, "and what is none of it is bad")
 
 # --- the channel is cut: the stream tells
 

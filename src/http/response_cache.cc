@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "core/text.h"
+#include "http/cache_purge.h"
 #include "http/cache_tags.h"
 #include "http/cache_words.h"
 #include "http/conditions.h"
@@ -54,6 +55,7 @@ Verdict ResponseCache::on_request(Exchange& x) const {
   if (w->store == nullptr) return past(*w, "no store");
   const Method method = x.request().method;
   w->question = store_question(x, *w->store, s_.key, x.request().headers);
+  if (is_purge(x, s_.purge_token)) return purge_by_request(x, *w->store, w->question, s_.purge_token);
   if (method != Method::get && method != Method::head) {
     w->report.reason = "method";
     if (!is_safe(method)) w->role = Work::Role::invalidates;

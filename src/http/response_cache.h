@@ -38,6 +38,7 @@ struct ResponseCacheRule {
   int64_t coalesce_ms = 5'000;             // how long to wait for another request's fetch; 0: nobody does
   bool ignores_requests = false;           // what requests say about caching
   SharedRule shared;
+  std::string purge_token;                 // who knows it may purge; empty: nobody
   bool status_headers = true;              // X-Cache-Status and Cache-Status
 };
 

@@ -43,6 +43,7 @@ struct HttpCacheConf {
   std::optional<core::Size> max_entry_size;
   std::vector<std::string> tag_headers = {"Cache-Tag", "Surrogate-Key"};
   bool ignore_request_directives = false;
+  std::string purge_token;
   bool shared = true;
   core::Size shared_max_entry_size{uint64_t{256} << 10};
 };
@@ -68,6 +69,7 @@ constexpr core::Field fields[] = {
     core::field<&HttpCacheConf::max_entry_size>("maxEntrySize", "Larger bodies are not stored; never more than a sixteenth of the store.", core::example("1Mi"), core::addition),
     core::field<&HttpCacheConf::tag_headers>("tagHeaders", "Response fields whose words a purge may name.", core::addition),
     core::field<&HttpCacheConf::ignore_request_directives>("ignoreRequestDirectives", "Do not follow Cache-Control and Pragma of requests.", core::addition),
+    core::field<&HttpCacheConf::purge_token>("purgeToken", "Requests with the method PURGE and this bearer token purge what is stored.", core::as(core::Kind::secret), core::addition),
     core::field<&HttpCacheConf::shared>("shared", "Share responses with other hosts through gateway.redis, where there is one.", core::addition),
     core::field<&HttpCacheConf::shared_max_entry_size>("sharedMaxEntrySize", "Larger bodies are not put into Redis.", core::example("1Mi"), core::addition),
 };
@@ -119,6 +121,7 @@ class RuleMaker {
     rule.tag_fields = conf_.tag_headers;
     if (conf_.max_entry_size) rule.most_bytes = conf_.max_entry_size->bytes;
     rule.coalesce_ms = conf_.coalesce.ms();
+    rule.purge_token = conf_.purge_token;
     rule.shared = {conf_.shared, conf_.shared_max_entry_size.bytes};
     rule.ignores_requests = conf_.ignore_request_directives;
     rule.status_headers = !conf_.disable_cache_status_header;
