@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How purges are written and read, and that what was stored before is gone.
+#include "core/purge.h"
+
+#include "core/slab.h"
+
+#include "check.h"
+
+using goma::core::CacheZone;
+using goma::core::Purge;
+using goma::core::Slab;
+using Kind = Purge::Kind;
+
+namespace {
+
+std::string text(std::string_view kind, std::string_view what) {
+  const std::optional<Purge> purge = Purge::parse(kind, what);
+  return purge ? purge->text() : "none";
+}
+
+void what_operators_write_is_understood() {
+  CHECK_EQ(text("url", "https://Shop.Example/books/7?x=1#y"), "url shop.example/books/7");
+  CHECK_EQ(text("url", "shop.example"), "url shop.example/");
+  CHECK_EQ(text("prefix", "shop.example/books"), "prefix shop.example/books/");
+  CHECK_EQ(text("prefix", "http://shop.example:8080/"), "prefix shop.example:8080/");
+  CHECK_EQ(text("tag", "blue"), "tag blue");
+  CHECK_EQ(text("all", ""), "all");
+  for (const auto& [kind, what] : {std::pair("url", ""), {"url", "/path"}, {"all", "x"}, {"tags", "x"}, {"", ""}, {"tag", ""}}) CHECK_EQ(text(kind, what), "none");
+  CHECK_EQ(text("tag", std::string(5'000, 'x')), "none");
+}
+
+void what_is_written_is_read_again() {
+  for (const char* said : {"url shop.example/books/7", "prefix a.test/p/", "tag blue", "all"}) CHECK_EQ(Purge::read(said)->text(), said);
+  CHECK_EQ(Purge::heard("host1 tag blue", "host2")->text(), "tag blue");
+  CHECK(!Purge::heard("host1 tag blue", "host1"));
+  CHECK(!Purge::heard("nonsense", "host1"));
+  CHECK(!Purge::heard("host1 nonsense x", "host2"));
+}
+
+void what_was_stored_before_is_gone() {
+  Slab slab = Slab::create(size_t{64} << 20).value();
+  CacheZone zone = CacheZone::open(slab, size_t{8} << 20).value();
+  const auto mark = Purge::mark(zone, Kind::tag, {}, "blue");
+  Purge{Kind::tag, {}, "blue"}.apply(zone, 10'000);
+  CHECK(zone.is_purged(mark, 9'999));
+  CHECK(!zone.is_purged(mark, 11'000));
+  CHECK(!zone.is_purged(Purge::mark(zone, Kind::tag, {}, "green"), 9'999));
+  CHECK(!zone.is_purged(Purge::mark(zone, Kind::url, {}, "blue"), 9'999));
+  Purge{Kind::all, {}, {}}.apply(zone, 20'000);
+  CHECK(zone.is_purged(Purge::mark(zone, Kind::tag, {}, "green"), 19'999));
+}
+
+}  // namespace
+
+GOMA_TESTS(what_operators_write_is_understood, what_is_written_is_read_again, what_was_stored_before_is_gone)
