@@ -161,3 +161,12 @@ expect(least <= taken <= most, "exactly what is allowed was let in, over all wor
        (least, taken, most, lost))
 same(json.loads(goma.ctl("zones", "--json")[1])["limits"]["doubled"], 0, "the zone is consistent after all that")
 note(f"{taken} of {least:.0f} to {most:.0f} allowed, {lost} lost, {sum(f.refused for f in floods)} refused")
+
+# --- the size of the memory
+
+goma.stop()
+small = Goma(routes, limits, **PROXY, sharedMemory={"limits": "1Mi"})
+expect("1.0 MiB" in re.search(r"limits +.*", small.ctl("zones")[1]).group(0), "the memory of limits has the size that is written", small.ctl("zones"))
+small.configure(routes, limits, **PROXY, sharedMemory={"limits": "2Mi"})
+same(small.reload()[0], 0, "a reload with another size is no error")
+expect(small.told("the memory of limits keeps its size until the next start"), "and is told that it waits for the next start")

@@ -69,6 +69,7 @@ bool Change::takes_part(const Child& child) const {
 void Change::prepare_all() {
   state_ = State::preparing;
   overdue_.start(patience_ms);
+  family_.make_zones(next_->plan);
   family_.spawn(next_->workers);
   family_.each([this](Child& child) {
     // A child that still catches up with the current generation is asked when it has.

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "core/limit_zone.h"
 #include "core/log.h"
 #include "core/orders.h"
 
@@ -77,6 +78,14 @@ void Family::spawn(int workers) {
     if (!workers_[static_cast<size_t>(slot)]->alive()) start(*workers_[static_cast<size_t>(slot)]);
   }
   if (!manager_->alive()) start(*manager_);
+}
+
+void Family::make_zones(const Plan& plan) {
+  const Result<LimitZone> limits = LimitZone::open(slab_, static_cast<size_t>(plan.limit_zone_bytes));
+  if (!limits.ok()) return log::error("rate limits do not hold", {{"error", limits.error().text}});
+  if (limits.value().bytes() != plan.limit_zone_bytes) {
+    log::warn("the memory of limits keeps its size until the next start", {{"bytes", limits.value().bytes()}, {"configured", plan.limit_zone_bytes}});
+  }
 }
 
 void Family::start(Child& child) {

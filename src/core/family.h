@@ -104,6 +104,8 @@ class Family {
   void set_entry(Fork fork, ChildMain main);
   // Makes sure that slots 0..workers-1 and the manager have a process.
   void spawn(int workers);
+  // Makes what is shared by all of them in the sizes of this plan; what is there already keeps its size, and that is told.
+  void make_zones(const Plan& plan);
   // Tells a child to prepare this generation.
   void prepare(Child& child, const Generation& generation);
   // Hands a child the sockets it serves in this generation, and tells it to switch.

@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t tenth_ns = 100'000'000;
 constexpr uint64_t count_mask = LimitZone::max_count;
 
+constexpr std::string_view zone_name = "limits";
 constexpr size_t regions = 4096;  // parts of a zone of which it is known whether they were ever used
 
 uint64_t pack(uint32_t count, int64_t until_ns) {
@@ -54,7 +55,8 @@ struct LimitZone::Shared {
 Result<LimitZone> LimitZone::open(Slab& slab, size_t bytes) {
   static_assert(sizeof(Cell) == 16 && sizeof(Bucket) == bucket_cells * sizeof(Cell));
   constexpr size_t head = (sizeof(Shared) + sizeof(Bucket) - 1) / sizeof(Bucket) * sizeof(Bucket);
-  Result<Slab::Zone> zone = slab.zone("limits", "limits", 1, std::max(bytes, 2 * head));
+  slab.each_zone([&](std::string_view name, size_t there) { bytes = name == zone_name ? there : bytes; });
+  Result<Slab::Zone> zone = slab.zone(zone_name, "limits", 1, std::max(bytes, 2 * head));
   if (!zone.ok()) return zone.error();
   auto* shared = static_cast<Shared*>(zone.value().memory);
   {
@@ -62,7 +64,7 @@ Result<LimitZone> LimitZone::open(Slab& slab, size_t bytes) {
     if (!shared->hash.has_secret()) GOMA_CHECK(shared->hash.make_secret());
   }
   auto* buckets = reinterpret_cast<Bucket*>(static_cast<char*>(zone.value().memory) + head);
-  return LimitZone(*shared, buckets, (zone.value().bytes - head) / sizeof(Bucket));
+  return LimitZone(*shared, buckets, (zone.value().bytes - head) / sizeof(Bucket), zone.value().bytes);
 }
 
 uint64_t LimitZone::id(std::string_view first, std::string_view second, uint64_t seed) const {

@@ -36,9 +36,11 @@ class LimitZone {
   static constexpr size_t default_bytes = size_t{16} << 20;
   static constexpr uint32_t max_count = (1u << 30) - 1;
 
-  // The zone of this slab, which must outlive it; made when there is none. An existing zone keeps its size.
+  // The zone of this slab, which must outlive it; made of so many bytes when there is none. An existing zone keeps its size.
   // Error: exhausted.
   static Result<LimitZone> open(Slab& slab, size_t bytes = default_bytes);
+
+  size_t bytes() const { return bytes_; }
 
   // A number for a pair of texts, under the zone's secret; seed chains them into longer lists.
   uint64_t id(std::string_view first, std::string_view second, uint64_t seed = 0) const;
@@ -97,7 +99,7 @@ class LimitZone {
   };
   struct Shared;
 
-  LimitZone(Shared& shared, Bucket* buckets, size_t count) : shared_(&shared), buckets_(buckets), bucket_count_(count) {}
+  LimitZone(Shared& shared, Bucket* buckets, size_t count, size_t bytes) : shared_(&shared), buckets_(buckets), bucket_count_(count), bytes_(bytes) {}
 
   static uint64_t key_of(uint64_t id, Kind kind) { return (id & ~uint64_t{3}) | static_cast<uint64_t>(kind); }
   static int64_t end_of(const Cell& cell);
@@ -118,6 +120,7 @@ class LimitZone {
   Shared* shared_;
   Bucket* buckets_;
   size_t bucket_count_;
+  size_t bytes_;
 };
 
 }  // namespace goma::core

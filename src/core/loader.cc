@@ -87,7 +87,7 @@ void pack_plan(Pack& p, const Plan& plan) {
   p.number(static_cast<uint64_t>(plan.log_max_size_mb)).number(static_cast<uint64_t>(plan.log_max_backups));
   p.number(static_cast<uint64_t>(plan.log_max_age_days)).number(plan.watch.size());
   for (const std::string& directory : plan.watch) p.text(directory);
-  p.number(plan.routes).number(plan.middlewares).number(static_cast<uint64_t>(plan.drain_ms)).number(plan.route_marks.size());
+  p.number(plan.limit_zone_bytes).number(plan.routes).number(plan.middlewares).number(static_cast<uint64_t>(plan.drain_ms)).number(plan.route_marks.size());
   for (const auto& [name, mark] : plan.route_marks) p.text(name).number(mark);
   p.number(plan.certificates.size());
   for (const std::string& path : plan.certificates) p.text(path);
@@ -108,6 +108,7 @@ Plan unpack_plan(Unpack& u) {
   plan.log_max_backups = static_cast<int>(u.number());
   plan.log_max_age_days = static_cast<int>(u.number());
   for (uint64_t n = u.number(); n > 0 && u.ok(); --n) plan.watch.push_back(u.text());
+  plan.limit_zone_bytes = u.number();
   plan.routes = u.number();
   plan.middlewares = u.number();
   plan.drain_ms = static_cast<int64_t>(u.number());

@@ -51,6 +51,7 @@ struct Plan {
   int log_max_age_days = 7;
   std::vector<std::string> watch;    // directories whose changes mean reload
   std::vector<std::string> certificates;  // files and directories whose changes mean that only they are read anew
+  uint64_t limit_zone_bytes = uint64_t{16} << 20;
   uint64_t routes = 0;
   uint64_t middlewares = 0;
   int64_t drain_ms = 30'000;         // grace for long exchanges on a graceful stop

@@ -300,6 +300,10 @@ struct RedisConf {
   std::map<std::string, std::string> moved;   // "tls.clientCa" -> "ca_file": whose value it has
 };
 
+struct SharedMemoryConf {
+  core::Size limits{uint64_t{16} << 20};
+};
+
 struct GatewayConf {
   EntryPointsConf entry_points;
   TlsConf tls;
@@ -311,6 +315,7 @@ struct GatewayConf {
   ExtraConfigConf extra_config;
   DefaultsConf defaults;
   RedisConf redis;
+  SharedMemoryConf shared_memory;
   bool strict_slash = true;
   std::vector<RouteConf> routes;  // main file first, then extraConfig files in lexical order
   // Old spellings; folded into the sections above by load_config.

@@ -275,6 +275,11 @@ constexpr Section middleware_section = section_of<MiddlewareConf>("middlewares[]
 
 namespace {
 
+constexpr Field shared_memory_fields[] = {
+    field<&SharedMemoryConf::limits>("limits", "For rate limits and quotas: 16 bytes for each client of each limit. It keeps its size until the next start.", core::range(1 << 20, int64_t{16} << 30), core::example("64Mi")),
+};
+constexpr Section shared_memory_section = section_of<SharedMemoryConf>("gateway.sharedMemory", "Memory that all workers of the host share.", shared_memory_fields);
+
 constexpr Field gateway_fields[] = {
     section<&GatewayConf::entry_points>("entryPoints", "Where goma listens.", entry_points_section),
     section<&GatewayConf::timeouts>("timeouts", "How long a client may take.", timeouts_section),
@@ -293,6 +298,7 @@ constexpr Field gateway_fields[] = {
     field<&GatewayConf::enable_metrics>("enableMetrics", "The same as monitoring.enableMetrics.", deprecated("monitoring.enableMetrics")),
     section<&GatewayConf::tls>("tls", "Certificates of the HTTPS listener.", gateway_tls_section),
     section<&GatewayConf::redis>("redis", "State shared between hosts.", redis_section),
+    section<&GatewayConf::shared_memory>("sharedMemory", "Memory that all workers of the host share.", shared_memory_section, core::addition),
     reserved("providers", "Routes from directories, HTTP or git."),
     reserved("reload", "An endpoint that reloads; gomactl reload does the same."),
     reserved("analytics", "A stream of requests in Redis."),

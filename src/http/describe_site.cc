@@ -144,6 +144,7 @@ core::Plan plan_of(const Site& site) {
   plan.certificates = site.certificates().files();
   for (const Route& route : site.routes()) plan.routes += route.listed ? 1 : 0;
   plan.middlewares = config.middlewares.size();
+  plan.limit_zone_bytes = config.gateway.shared_memory.limits.bytes;
   plan.drain_ms = config.gateway.timeouts.drain * 1000;
   for (const Route& route : site.routes()) {
     if (route.listed) plan.route_marks[route.name] = std::hash<std::string>()(route_json(route));
