@@ -248,11 +248,14 @@ int64_t LimitZone::banned_until(uint64_t id, int64_t now_ns) const {
   return until > now_ns ? until : 0;
 }
 
+LimitZone::Losses LimitZone::losses() const { return {__atomic_load_n(&shared_->evicted, __ATOMIC_RELAXED), __atomic_load_n(&shared_->crowded, __ATOMIC_RELAXED)}; }
+
 LimitZone::Usage LimitZone::usage(int64_t now_ns) const {
   Usage usage;
   usage.cells = bucket_count_ * bucket_cells;
-  usage.evicted = __atomic_load_n(&shared_->evicted, __ATOMIC_RELAXED);
-  usage.crowded = __atomic_load_n(&shared_->crowded, __ATOMIC_RELAXED);
+  const Losses lost = losses();
+  usage.evicted = lost.evicted;
+  usage.crowded = lost.crowded;
   for (size_t region = 0; region < regions; ++region) {
     if (__atomic_load_n(&shared_->used[region], __ATOMIC_RELAXED) != 0) count_region(region, now_ns, usage);
   }

@@ -86,6 +86,12 @@ class LimitZone {
     uint64_t doubled = 0;   // keys that have more than one cell; more than 0 for an instant only
   };
   Usage usage(int64_t now_ns) const;
+  // What a look at two words tells.
+  struct Losses {
+    uint64_t evicted = 0;
+    uint64_t crowded = 0;
+  };
+  Losses losses() const;
 
  private:
   enum class Kind : uint64_t { level = 1, count = 2, ban = 3 };

@@ -84,6 +84,23 @@ void Manager::start(Context& context) {
   second_.bind<&Manager::on_second>(*context.loop, this);
   second_.start(1000);
   link_ = std::make_unique<HostLink>(context);
+  if (Result<LimitZone> zone = LimitZone::open(*context.slab)) limits_.emplace(std::move(zone).value());
+  Metrics& metrics = *context.metrics;
+  constexpr std::string_view cells = "goma_limit_cells", bans = "goma_limit_bans";
+  metrics.describe(cells, Metrics::Kind::gauge, "Cells of rate limits by state, every second; one client of one limit takes one, and one more while it has strikes or a ban.");
+  metrics.describe(bans, Metrics::Kind::gauge, "Bans in force, every second.");
+  live_cells_ = metrics.gauge(cells, metric_labels({{"state", "live"}}));
+  free_cells_ = metrics.gauge(cells, metric_labels({{"state", "free"}}));
+  bans_ = metrics.gauge(bans);
+}
+
+// Reads all of the zone that was ever used, which may take milliseconds: so nobody does it who serves.
+void Manager::look_at_limits() {
+  if (!limits_) return;
+  const LimitZone::Usage usage = limits_->usage(context_->loop->now_us() * 1000);
+  context_->metrics->set(live_cells_, static_cast<int64_t>(usage.live));
+  context_->metrics->set(free_cells_, static_cast<int64_t>(usage.cells - usage.live));
+  context_->metrics->set(bans_, static_cast<int64_t>(usage.bans));
 }
 
 std::string Manager::query(const Built& built, const std::string& what, bool json) const {
@@ -128,6 +145,7 @@ void Manager::commit(std::unique_ptr<Built> built, uint64_t, std::vector<Listeni
 void Manager::drain(int64_t, std::function<void()> done) { done(); }
 
 void Manager::on_second() {
+  look_at_limits();
   if (log_is_full(plan_, context_->prefix)) uplink_.rotate();
   second_.start(1000);
 }

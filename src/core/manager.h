@@ -10,10 +10,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/host_link.h"
+#include "core/limit_zone.h"
 #include "core/loop.h"
+#include "core/metric.h"
 #include "core/service.h"
 #include "core/settings.h"
 #include "core/slab.h"
@@ -77,6 +80,7 @@ class Manager final : public Service {
   void configure(const Plan& plan);
   void staple();
   void on_second();
+  void look_at_limits();
 
   const Service& service_;
   Uplink uplink_;
@@ -86,6 +90,8 @@ class Manager final : public Service {
   std::unique_ptr<DirectoryWatch> directories_;
   std::unique_ptr<Stapler> stapler_;  // once it is wanted
   std::unique_ptr<HostLink> link_;
+  std::optional<LimitZone> limits_;
+  Metrics::Cell live_cells_, free_cells_, bans_;
   Timer second_;
 };
 

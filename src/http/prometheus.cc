@@ -197,14 +197,10 @@ void write_shared_memory(const Scrape& scrape, Page& page) {
   page.single("goma_metrics_stripes", Kind::gauge, "Processes that count.", scrape.metrics.stripes_taken());
 }
 
-void write_limits(const core::LimitZone& zone, int64_t now_ns, Page& page) {
-  const core::LimitZone::Usage usage = zone.usage(now_ns);
-  page.begin_family("goma_limit_cells", Kind::gauge, "Cells of rate limits by state; one client of one limit takes one, and one more while it has strikes or a ban.");
-  page.sample("goma_limit_cells", "", "state=\"live\"", usage.live);
-  page.sample("goma_limit_cells", "", "state=\"free\"", usage.cells - usage.live);
-  page.single("goma_limit_bans", Kind::gauge, "Bans in force.", usage.bans);
-  page.single("goma_limit_evicted_total", Kind::counter, "Clients who were forgotten while their limit still counted, for lack of room.", usage.evicted);
-  page.single("goma_limit_crowded_total", Kind::counter, "Requests that could not be counted, because bans took all the room.", usage.crowded);
+void write_limits(const core::LimitZone& zone, Page& page) {
+  const core::LimitZone::Losses lost = zone.losses();
+  page.single("goma_limit_evicted_total", Kind::counter, "Clients who were forgotten while their limit still counted, for lack of room.", lost.evicted);
+  page.single("goma_limit_crowded_total", Kind::counter, "Requests that could not be counted, because bans took all the room.", lost.crowded);
 }
 
 void write_store(const core::CacheZone& zone, Page& page) {
@@ -247,7 +243,7 @@ std::string render_prometheus(const Scrape& scrape) {
       page.sample(family.name, "", labels, values[0]);
     }
   });
-  if (scrape.limit_zone != nullptr) write_limits(*scrape.limit_zone, scrape.monotonic_ns, page);
+  if (scrape.limit_zone != nullptr) write_limits(*scrape.limit_zone, page);
   if (scrape.cache_zone != nullptr) write_store(*scrape.cache_zone, page);
   write_shared_memory(scrape, page);
   write_processes(usage, page);

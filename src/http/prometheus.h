@@ -32,7 +32,6 @@ struct Scrape {
   uint64_t visitors = 0;     // within the window
   uint64_t visitors_evicted = 0;
   const core::LimitZone* limit_zone = nullptr;  // null: there is none
-  int64_t monotonic_ns = 0;
   const core::CacheZone* cache_zone = nullptr;  // the same
 };
 

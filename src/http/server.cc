@@ -242,7 +242,6 @@ std::function<std::string()> Server::metrics_renderer() const {
                               .visitors = visitors != nullptr ? visitors->count(w->context.loop->now_ms() / 1000) : 0,
                               .visitors_evicted = visitors != nullptr ? visitors->evicted() : 0,
                               .limit_zone = w->runtime.limit_zone,
-                              .monotonic_ns = w->context.loop->now_us() * 1000,
                               .cache_zone = w->responses.zone()});
   };
 }
