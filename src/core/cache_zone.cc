@@ -113,9 +113,7 @@ CacheZone::CacheZone(Shared& shared) : shared_(&shared) {
   for (size_t i = 0; i < cache::rows && self_ == nullptr; ++i) {
     cache::Row& row = shared.row[i];
     if (row.pid.load() != 0 && cache::process_lives(row.pid.load())) continue;
-    for (size_t s = 0; s < shared.segment_count; ++s) shared.pin(i, s).store(0);
-    if (row.fills.load() != 0) shared.segment(row.fills.load() - 1).owner.store(0);
-    row.fills.store(0);
+    shared.clear_row(i);
     row.pid.store(::getpid());
     self_ = &row;
   }
@@ -126,10 +124,20 @@ CacheZone::CacheZone(CacheZone&& other) noexcept : shared_(other.shared_), self_
 CacheZone::~CacheZone() {
   if (self_ == nullptr) return;
   auto& row = *static_cast<cache::Row*>(self_);
-  for (size_t s = 0; s < shared_->segment_count; ++s) shared_->pin(self(), s).store(0);
-  if (row.fills.load() != 0) shared_->segment(row.fills.load() - 1).owner.store(0);
-  row.fills.store(0);
+  shared_->clear_row(self());
   row.pid.store(0);
+}
+
+// What a killed process noted of the segment it fills may be wrong by one step: somebody else may fill it by now. So only
+// what is still its own is given up.
+void CacheZone::Shared::clear_row(size_t row_index) {
+  const cache::Hold hold(segments_lock);
+  for (size_t s = 0; s < segment_count; ++s) {
+    pin(row_index, s).store(0);
+    uint32_t owner = static_cast<uint32_t>(row_index) + 1;
+    segment(s).owner.compare_exchange_strong(owner, 0);
+  }
+  row[row_index].fills.store(0);
 }
 
 size_t CacheZone::self() const { return static_cast<size_t>(static_cast<const cache::Row*>(self_) - shared_->row); }
@@ -207,15 +215,25 @@ void CacheZone::Shared::insert(Key key, uint64_t cell, size_t row_index) {
   }
 }
 
+// Whether a record is as it was written, and its pieces lie in their segments.
+static bool is_sound(const Record& record, uint32_t offset) {
+  const bool fits = record.head_bytes <= CacheZone::max_head_bytes && record.pieces <= CacheZone::segment_bytes / sizeof(cache::Piece) && offset + record.bytes() <= CacheZone::segment_bytes;
+  if (!fits || cache::sum(reinterpret_cast<const char*>(record.piece()), record.bytes() - sizeof(Record), record.stamp) != record.head_sum) return false;
+  return std::all_of(record.piece(), record.piece() + record.pieces, [](const cache::Piece& p) { return uint64_t{p.offset} + p.bytes <= CacheZone::segment_bytes; });
+}
+
 CacheZone::Entry CacheZone::find(Key key) {
   uint64_t cell = 0;
   if (shared_->find(key, self(), cell) == nullptr) return {};
   const Place place = Place::from(cell);
   Record& record = *shared_->record(place);
-  const bool sound = record.head_bytes <= max_head_bytes && place.offset + record.bytes() <= segment_bytes;
+  const bool sound = is_sound(record, place.offset);
   if (!sound || !shared_->pin_pieces(record, self())) {
     shared_->pin(self(), place.segment).fetch_sub(1);
-    if (!sound) shared_->faulty.fetch_add(1);
+    if (!sound) {
+      shared_->faulty.fetch_add(1);
+      remove(key);
+    }
     return {};
   }
   if (record.asked.load(std::memory_order_relaxed) == 0) record.asked.store(1, std::memory_order_relaxed);

@@ -55,7 +55,7 @@ void CacheZone::purge(Key mark, int64_t at_ms) {
     for (size_t i = 0; i < cache::ways; ++i) {
       cache::Mark& place = shared_->mark[(mark.high + i) % cache::mark_places];
       if (place.at_ms != 0 && !(place.key == mark) && place.at_ms > shared_->all_purged_ms.load()) continue;
-      place = {mark, at_ms};
+      place = {mark, place.key == mark ? std::max(place.at_ms, at_ms) : at_ms};
       shared_->purged_ms.store(std::max(shared_->purged_ms.load(), at_ms));
       return;
     }

@@ -133,6 +133,8 @@ struct CacheZone::Shared : CacheZone::Layout {
   T* at(uint64_t offset) {
     return reinterpret_cast<T*>(reinterpret_cast<char*>(this) + offset);
   }
+  // Takes from a row what it holds. Nobody may use it.
+  void clear_row(size_t row_index);
   std::atomic<uint64_t>* bucket(Key key) { return at<std::atomic<uint64_t>>(cells_at) + key.low % bucket_count * cache::ways; }
   cache::Segment& segment(size_t index) { return at<cache::Segment>(segments_at)[index]; }
   std::atomic<uint32_t>& pin(size_t row_index, size_t index) { return at<std::atomic<uint32_t>>(pins_at)[row_index * segment_count + index]; }

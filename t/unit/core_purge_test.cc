@@ -47,6 +47,8 @@ void what_was_stored_before_is_gone() {
   CHECK(!zone.is_purged(mark, 11'000));
   CHECK(!zone.is_purged(Purge::mark(zone, Kind::tag, {}, "green"), 9'999));
   CHECK(!zone.is_purged(Purge::mark(zone, Kind::url, {}, "blue"), 9'999));
+  Purge{Kind::tag, {}, "blue"}.apply(zone, 5'000);  // heard late
+  CHECK(zone.is_purged(mark, 9'999));
   Purge{Kind::all, {}, {}}.apply(zone, 20'000);
   CHECK(zone.is_purged(Purge::mark(zone, Kind::tag, {}, "green"), 19'999));
 }
