@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Redis that is misconfigured, absent, slow, full, frozen or mad: what is said names the place and the cause, requests
 are served as the limit says, and Redis is used again as soon as it can be."""
+import json
 from lib.goma import *
 from lib.redis import GARBAGE, HUGE_BULK, FakeRedis, RedisCluster, RedisServer, free_server_port, slot_of
 from lib.tls import Authority
@@ -65,6 +66,7 @@ sealed.stop()
 port = free_server_port()
 goma = host({"addr": f"127.0.0.1:{port}"})
 served(goma, "away at start")
+same((goma.get("/readyz").status, json.loads(goma.get("/readyz").text)["redis"]), (200, {"usable": False, "hosts": 1}), "readiness tells of it, and is there")
 server = RedisServer(port=port)
 expect(wait_for(lambda: state(goma)["usable"]), "used as soon as it appears")
 goma.get("/")

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two kinds of answer: a constant and a rendering.
+// Constants and renderings.
 #include "http/endpoints.h"
+
+#include <fmt/format.h>
 
 #include "http/exchange.h"
 #include "http/prometheus.h"
+#include "http/runtime.h"
 
 namespace goma::http {
 
@@ -17,6 +20,19 @@ class ConstantEndpoint final : public Endpoint {
 
  private:
   std::string_view json_;
+};
+
+// Constant, but for the word on Redis: whoever may ask this learns no addresses.
+class StatusEndpoint final : public Endpoint {
+ public:
+  Verdict serve(Exchange& x) const override {
+    constexpr std::string_view begin = "{\"name\":\"Service Gateway\",\"status\":\"running\",\"error\":\"\"";
+    const Runtime& runtime = x.runtime();
+    if (runtime.redis == nullptr || !runtime.redis->configured()) return x.reply_with(200, "application/json", x.arena().join(begin, "}\n"));
+    const int64_t hosts = runtime.presence != nullptr ? runtime.presence->hosts() : 1;
+    const std::string redis = fmt::format(",\"redis\":{{\"usable\":{},\"hosts\":{}}}}}\n", runtime.redis->usable(), hosts);
+    return x.reply_with(200, "application/json", x.arena().join(begin, redis));
+  }
 };
 
 class MetricsEndpoint final : public Endpoint {
@@ -34,7 +50,7 @@ class MetricsEndpoint final : public Endpoint {
 }  // namespace
 
 std::unique_ptr<Endpoint> make_status_endpoint() {
-  return std::make_unique<ConstantEndpoint>("{\"name\":\"Service Gateway\",\"status\":\"running\",\"error\":\"\"}\n");
+  return std::make_unique<StatusEndpoint>();
 }
 
 std::unique_ptr<Endpoint> make_route_health_endpoint() {

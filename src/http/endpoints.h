@@ -12,7 +12,7 @@
 
 namespace goma::http {
 
-// /readyz and /healthz: constant.
+// /readyz and /healthz: constant, with a word on Redis where one is configured. Serving does not depend on it.
 std::unique_ptr<Endpoint> make_status_endpoint();
 
 // /healthz/routes: constant too. Routes have no checks, so there is nobody to report.
