@@ -33,11 +33,11 @@ constexpr int64_t pending_ns = 60 * second_ns;  // how long a killed worker's un
 constexpr std::string_view settle_level = R"(
 local clock = redis.call('TIME')
 local now = clock[1] - 1483228800 + clock[2] / 1000000
-local began = now - ARGV[3]
+local began = now - ARGV[2]
 local full = tonumber(redis.call('GET', KEYS[1]) or began)
 if full < began then full = began end
-if full < now + ARGV[4] then full = now + ARGV[4] end
-full = full + ARGV[1] * ARGV[2]
+if full < now + ARGV[3] then full = now + ARGV[3] end
+full = full + ARGV[1]
 local debt = full - now
 redis.call('SET', KEYS[1], string.format('%.17g', full), 'EX', math.ceil(math.max(debt, 0)) + 5)
 return tostring(debt))";
@@ -110,7 +110,7 @@ struct LimitMirror::Account {
   int64_t until_ns = 0;     // of a count
   int64_t keep_until_ms = 0;
   bool apart = false;       // some of `taken` was taken while apart
-  int64_t overcharged_ns = 0;  // by the price that held then
+  int64_t overcharged_ns = 0;  // by the price that held then, of what is posted
   uint32_t taken = 0;       // not posted
   uint32_t posted = 0;      // on its way
   uint64_t sequence = 0;    // of that posting
@@ -208,10 +208,9 @@ void LimitMirror::forget(Account& account) {
 
 uint64_t LimitMirror::pending_id(const Account& account) const { return account.id ^ 0xa0761d6478bd642c; }
 
-void LimitMirror::note(Account& account, int64_t overcharged_ns) {
+void LimitMirror::note(Account& account) {
   if (!account.is_level()) zone_.count(pending_id(account), loop_.now_us() * 1000, LimitZone::max_count, std::min(account.until_ns, loop_.now_us() * 1000 + pending_ns), true);
   account.apart = account.apart || apart();
-  account.overcharged_ns = std::min(account.overcharged_ns + overcharged_ns, longest_ns);
   if (account.taken++ > 0) return;
   account.first_us = loop_.now_us();
   if (account.posted == 0) gather(account);
@@ -271,21 +270,34 @@ void LimitMirror::post(Account& account) {
     account.posted_first_us = account.first_us;
     account.taken = 0;
   }
+  if (account.is_level()) return post_level(account);
   const std::string_view keys[] = {account.key};
   const std::string n = std::to_string(account.posted);
-  if (account.is_level()) {
-    const std::string interval = seconds(account.interval_ns);
-    const std::string age = seconds((loop_.now_us() - account.posted_first_us) * 1000);
-    const std::string known = seconds(account.apart ? -longest_ns : known_debt_ns({account.id, account.interval_ns, account.capacity_ns}, account.posted));
-    account.apart = false;
-    const std::string_view arguments[] = {interval, n, age, known};
-    return redis_.run(settle_level_script(), keys, arguments, account.call);
-  }
   if (account.sequence == 0) account.sequence = ++sequence_;
   const std::string sequence = std::to_string(account.sequence);
   const std::string keep = std::to_string(account.keep_until_ms);
   const std::string_view arguments[] = {incarnation_, sequence, n, keep};
   redis_.run(settle_count_script(), keys, arguments, account.call);
+}
+
+// After a time apart the level of this host is its share of the common one, at a price of as many as there were hosts: so
+// that part of it is what all others must know.
+void LimitMirror::post_level(Account& account) {
+  const Bucket bucket{account.id, account.interval_ns, account.capacity_ns};
+  int64_t taken_ns = account.posted * account.interval_ns;
+  int64_t age_us = loop_.now_us() - account.posted_first_us;
+  int64_t known_ns = known_debt_ns(bucket, account.posted);
+  account.overcharged_ns = 0;
+  if (std::exchange(account.apart, false)) {
+    const int64_t debt_ns = std::max<int64_t>(zone_.full_at(account.id) - loop_.now_us() * 1000, 0);
+    taken_ns = debt_ns / presence_.hosts();
+    account.overcharged_ns = debt_ns - taken_ns;
+    age_us = 0;
+    known_ns = -longest_ns;
+  }
+  const std::string taken = seconds(taken_ns), age = seconds(age_us * 1000), known = seconds(known_ns);
+  const std::string_view keys[] = {account.key}, arguments[] = {taken, age, known};
+  redis_.run(settle_level_script(), keys, arguments, account.call);
 }
 
 // What is taken here and not posted by other workers yet is no debt that Redis forgot: a part of the capacity is left to it.

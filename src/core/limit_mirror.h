@@ -12,8 +12,8 @@
 //   idle     nothing is owed; kept while there is room, so that its name needs not be made again
 //
 // While Redis cannot be reached the worker is apart: what it takes gathers, and it counts every request for as many as
-// there were hosts (core/presence.h), so that each host keeps to its share; what it charged too much is taken back when
-// the others' postings count again. Counts are posted with a number that
+// there were hosts (core/presence.h), so that each host keeps to its share. When Redis is back a bucket is posted as
+// what this host's share still owes then: what was taken long ago has been earned back. Counts are posted with a number that
 // Redis remembers, so that nothing is counted twice when an answer was lost; a posting of a level of which that is
 // not known is given up, because a bucket forgets by itself.
 //
@@ -68,12 +68,12 @@ class LimitMirror {
     int64_t interval_ns;
     int64_t capacity_ns;
   };
-  // One was taken from a bucket, at a price of its interval or, while apart, of more. name() gives the key in Redis; it is called when the account is opened.
+  // One was taken from a bucket. name() gives the key in Redis; it is called when the account is opened.
   template <class Name>
-  void took(const Bucket& bucket, int64_t price_ns, Name name) {
+  void took(const Bucket& bucket, Name name) {
     Account* account = find(bucket.id);
     if (account == nullptr) account = open_level(bucket, name());
-    if (account != nullptr) note(*account, price_ns - bucket.interval_ns);
+    if (account != nullptr) note(*account);
   }
 
   struct Tally {
@@ -86,7 +86,7 @@ class LimitMirror {
   void counted(const Tally& tally, Name name) {
     Account* account = find(tally.id);
     if (account == nullptr) account = open_count(tally, name());
-    if (account != nullptr) note(*account, 0);
+    if (account != nullptr) note(*account);
   }
 
   // What a command of an exact limit came to: tells whether the worker is apart.
@@ -111,11 +111,12 @@ class LimitMirror {
   Account* open_level(const Bucket& bucket, std::string key);
   Account* open_count(const Tally& tally, std::string key);
   Account* open(uint64_t id, std::string key);
-  void note(Account& account, int64_t overcharged_ns);
+  void note(Account& account);
   void on_tick();
   void on_probe(const RedisResult& result) { judge(result); }
   void post_due(int64_t older_than_us, bool all);
   void post(Account& account);
+  void post_level(Account& account);
   void finish(Account& account, const RedisResult& result);
   void apply(Account& account, const RedisReply& reply);
   void rest(Account& account);

@@ -72,7 +72,7 @@ LimitDecision Limiter::from_bucket(Exchange& x, HostLimits& limits, const LimitQ
   const int64_t capacity_ns = question.interval_ns * question.capacity;
   const int64_t price_ns = mirror == nullptr ? question.interval_ns : std::min(question.interval_ns * mirror->share(), capacity_ns);
   const HostLimits::Level level = limits.take(question.id, price_ns, capacity_ns);
-  if (level.taken && mirror != nullptr) mirror->took(bucket_of(question), price_ns, [&] { return bucket_name(x, question); });
+  if (level.taken && mirror != nullptr) mirror->took(bucket_of(question), [&] { return bucket_name(x, question); });
   return bucket_decision(question, level.taken, level.debt_ns);
 }
 
