@@ -4,7 +4,7 @@
 are served as the limit says, and Redis is used again as soon as it can be."""
 import json
 from lib.goma import *
-from lib.redis import GARBAGE, HUGE_BULK, FakeRedis, RedisCluster, RedisServer, free_server_port, slot_of
+from lib.redis import GARBAGE, HUGE_BULK, FakeRedis, RedisCluster, RedisSentinels, RedisServer, free_server_port
 from lib.tls import Authority
 
 time_limit(240)
@@ -106,14 +106,40 @@ server.stop()
 
 # --- one that is no Redis, or a mad one
 
-for what, script in [("garbage", [GARBAGE]), ("half a reply", [b"$100\r\nhalf"]), ("512 MB", [HUGE_BULK]), ("an error for everything", [b"-ERR no\r\n"]),
+for what, script in [("garbage", [GARBAGE]), ("half a reply", [b"$100\r\nhalf"]), ("512 MB", [HUGE_BULK]), ("an error for everything", [b"-ERR no\r\n"]), ("two thousand million elements", [b"*2000000000\r\n"]),
                      ("answers to nothing", [b"+PONG\r\n+PONG\r\n+PONG\r\n+PONG\r\n"])]:
     fake = FakeRedis(script)
     goma = host({"addr": f"127.0.0.1:{fake.port}"})
     served(goma, what)
     expect(wait_for(lambda: state(goma)["problem"] or what == "answers to nothing"), f"{what}: is told", state(goma))
+    expect(goma.output.count("Redis is not usable") < 8 and fake.connections < 60, f"{what}: it is neither told nor tried without end", (goma.output.count("Redis is not usable"), fake.connections))
     goma.stop()
     fake.stop()
+
+# --- who may not listen
+
+quiet = RedisServer()
+quiet.cli("ACL", "SETUSER", "goma", "on", ">pass", "~*", "+@all", "resetchannels")
+goma = host({"addr": quiet.address, "username": "goma", "password": "pass"})
+expect(goma.told("Redis refuses to be listened to"), "a refused SUBSCRIBE is told")
+expect(wait_for(lambda: "SUBSCRIBE is refused" in state(goma)["problem"]) and state(goma)["usable"], "also by gomactl redis", state(goma))
+goma.stop()
+quiet.stop()
+
+# --- taken out of the configuration, while it is asked
+
+sentinels = RedisSentinels()
+goma = host({"addrs": [s.address for s in sentinels.sentinels], "masterName": sentinels.name})
+expect(wait_for(lambda: state(goma)["usable"]), "Sentinels are asked")
+pids = goma.worker_pids() + [goma.manager_pid()]
+routes, middlewares, gateway = setting(None)
+del gateway["redis"]
+goma.configure(routes, middlewares, **gateway)
+same(goma.reload()[0], 0, "a reload without Redis")
+time.sleep(2.5)             # retired connections go after two seconds
+same((goma.worker_pids() + [goma.manager_pid()], state(goma)["configured"], goma.get("/").status), (pids, False, 200), "harms nobody")
+goma.stop()
+sentinels.stop()
 
 # --- a cluster with a hole
 

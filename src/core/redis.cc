@@ -20,9 +20,10 @@ namespace goma::core {
 namespace {
 
 constexpr int most_redirects = 5;
-constexpr int64_t again_ms = 10;        // until a command is tried again that a node could not take at once
+constexpr int64_t question_ms = 1'000;  // for the topology's own
 constexpr int64_t clock_ms = 5;         // how exactly deadlines are kept
 constexpr int64_t complaint_ms = 60'000;
+constexpr int64_t flap_ms = 5'000;      // what comes and goes faster is told once
 constexpr int64_t retirement_ms = 2'000;
 constexpr size_t most_waiting = 4'096;  // requests for which there is no link yet
 constexpr size_t kept_requests = 256;
@@ -156,12 +157,12 @@ struct Redis::State final : RedisAsker {
 
   void on_tick() {
     bool any = !again.empty();
-    for (const std::unique_ptr<Clock>& clock : clocks) {
-      while (RedisRequest* first = clock->requests.front()) {
+    for (size_t i = 0; i < clocks.size(); ++i) {  // whoever is told may add one
+      while (RedisRequest* first = clocks[i]->requests.front()) {
         if (first->deadline_us > loop.now_us()) break;
         expire(*first);
       }
-      any = any || !clock->requests.empty();
+      any = any || !clocks[i]->requests.empty();
     }
     Queue now;
     now.take(again);
@@ -193,7 +194,7 @@ struct Redis::State final : RedisAsker {
   void judge_error(RedisLink& link, RedisRequest& request, const RedisReply& reply) {
     const std::string_view said = reply.text();
     Redirect redirect;
-    if (read_redirect(said, link.address(), redirect)) return follow(request, redirect, said);
+    if (read_redirect(said, link.address(), redirect)) return follow(link, request, redirect, said);
     if (said.starts_with("NOSCRIPT") && request.script != nullptr && !request.with_text) return send_text(link, request);
     if (said.starts_with("TRYAGAIN") || said.starts_with("CLUSTERDOWN")) {
       said.starts_with("TRYAGAIN") ? metrics.redirect("tryagain") : metrics.error(RedisError::cluster_down);
@@ -214,9 +215,10 @@ struct Redis::State final : RedisAsker {
     end(request, Outcome::refused, said, reply);
   }
 
-  void follow(RedisRequest& request, const Redirect& redirect, std::string_view said) {
+  // A retired cluster's word counts no more.
+  void follow(RedisLink& link, RedisRequest& request, const Redirect& redirect, std::string_view said) {
     metrics.redirect(redirect.ask ? "ask" : "moved");
-    RedisLink* to = topology ? topology->redirected(redirect) : nullptr;
+    RedisLink* to = topology && link.settings() == topology_settings ? topology->redirected(redirect) : nullptr;
     request.sent = false;
     if (++request.redirects > most_redirects || to == nullptr) return end(request, Outcome::unavailable, fmt::format("too many redirections, the last one: {}", said));
     request.asking = redirect.ask;
@@ -261,23 +263,23 @@ struct Redis::State final : RedisAsker {
     tell();
   }
 
-  // Told when it changes, and when the reason does, at most once a second.
+  // Told when it changes: what is wrong, once and when it is still wrong after a minute, and that it is right again.
   void tell() {
     const bool usable = is_usable();
-    const std::string problem = usable ? std::string() : topology->problem();
-    if (usable == was_usable && (usable || problem == told_problem)) return;
+    const std::string problem = topology->problem();
     if (usable != was_usable) since_ms = loop.now_ms();
-    if (usable) {
-      log::info("Redis is usable", {{"place", settings->place}});
-      if (told_problem != "") log::warn("Redis is usable again", {{"place", settings->place}});
-      told_problem.clear();
-    } else if (std::string_view(problem).find("not connected yet") == std::string_view::npos && std::string_view(problem).find("answered yet") == std::string_view::npos &&
-               (told_problem.empty() || loop.now_ms() - told_ms > complaint_ms)) {
-      log::error("Redis is not usable", {{"problem", problem}, {"place", settings->place}});
-      told_problem = problem;
-      told_ms = loop.now_ms();
-    }
     was_usable = usable;
+    if (usable && problem.empty()) {
+      if (!told_problem.empty()) log::warn("Redis is usable again", {{"place", settings->place}});
+      told_problem.clear();
+      return;
+    }
+    const bool beginning = problem.find("not connected yet") != std::string::npos || problem.find("answered yet") != std::string::npos;
+    const bool told_lately = told_ms != 0 && loop.now_ms() - told_ms < (told_problem.empty() ? flap_ms : complaint_ms);
+    if (beginning || told_lately) return;
+    log::error(usable ? "a part of Redis is not usable" : "Redis is not usable", {{"problem", problem}, {"place", settings->place}});
+    told_problem = problem;
+    told_ms = loop.now_ms();
   }
 
   bool is_usable() {
@@ -289,7 +291,7 @@ struct Redis::State final : RedisAsker {
     return topology->link_for(-1) != nullptr && !topology->primaries().empty();
   }
 
-  void follow_subscriber() { subscriber.listen_at(topology && subscriber.wanted() ? topology->subscribable() : nullptr, settings); }
+  void follow_subscriber() { subscriber.listen_at(topology && subscriber.wanted() ? topology->subscribable() : nullptr, topology_settings); }
 
   // ---------------------------------------------------------------- configuration
 
@@ -297,11 +299,14 @@ struct Redis::State final : RedisAsker {
     const bool same = settings && next && settings->same_as(*next);
     settings = std::move(next);
     if (same) return;
+    if (topology) topology->retire();
     if (topology) retired.push_back({std::move(topology), loop.now_ms() + retirement_ms});
     housekeeping.start(retirement_ms);
     configured_ms = since_ms = loop.now_ms();
     was_usable = false;
     told_problem.clear();
+    told_ms = 0;
+    topology_settings = settings;
     if (settings) topology = RedisTopology::make(link_parts, *this, settings);
     follow_subscriber();
     after_change();
@@ -324,7 +329,7 @@ struct Redis::State final : RedisAsker {
   // ---------------------------------------------------------------- the topology's own questions
 
   void ask(RedisLink& link, std::initializer_list<std::string_view> words, RedisCall& call) override {
-    RedisRequest& request = make(std::max<int64_t>(settings->connect_timeout_ms, 100));
+    RedisRequest& request = make(question_ms);
     begin_command(request.wire, words.size());
     for (const std::string_view word : words) append_command(request.wire, word);
     attach(request, call);
@@ -341,6 +346,7 @@ struct Redis::State final : RedisAsker {
   RedisMetrics metrics;
   RedisLink::Parts link_parts;
   std::shared_ptr<const RedisSettings> settings;
+  std::shared_ptr<const RedisSettings> topology_settings;  // what the topology was made from: as good as `settings`
   std::vector<std::unique_ptr<RedisRequest>> all;
   std::vector<RedisRequest*> free;
   std::vector<std::unique_ptr<Clock>> clocks;
@@ -384,6 +390,7 @@ RedisState Redis::state() const {
   state.mode = modes[static_cast<size_t>(s_->settings->mode)];
   state.usable = usable();
   state.problem = s_->topology->problem();
+  if (state.problem.empty()) state.problem = s_->subscriber.problem();
   state.since_ms = s_->since_ms;
   s_->topology->describe(state.nodes);
   return state;

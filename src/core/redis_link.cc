@@ -22,12 +22,33 @@ namespace {
 constexpr int64_t first_pause_ms = 50;
 constexpr int64_t longest_pause_ms = 5'000;
 constexpr int64_t loading_pause_ms = 250;
+constexpr int64_t proving_ms = 2'000;  // a connection that ends sooner has proved nothing
+constexpr size_t most_elements = 262'144;  // of all lists of a reply
 constexpr std::string_view asking_wire = "*1\r\n$6\r\nASKING\r\n";
 
 // Somewhere between half of a pause and all of it, so that hosts that lost the same Redis do not return together.
 int64_t jittered(int64_t ms) {
   static std::minstd_rand random{std::random_device{}()};
   return ms / 2 + static_cast<int64_t>(random() % static_cast<unsigned>(ms / 2 + 1));
+}
+
+// The lists of the reply that is being read: a few bytes can announce more elements than there is memory.
+size_t elements_of_reply = 0;
+
+template <class N>
+void* bounded_array(const redisReadTask* task, N elements) {
+  static redisReader* const usual = redisReaderCreate();
+  elements_of_reply += static_cast<size_t>(elements);
+  return elements_of_reply <= most_elements ? usual->fn->createArray(task, elements) : nullptr;
+}
+
+redisReader* new_reader() {
+  redisReader* reader = redisReaderCreate();
+  static redisReplyObjectFunctions functions = *reader->fn;
+  functions.createArray = &bounded_array;
+  reader->fn = &functions;
+  elements_of_reply = 0;
+  return reader;
 }
 
 template <class... Words>
@@ -55,7 +76,9 @@ RedisLink::RedisLink(const Parts& parts, RedisLinkOwner& owner, std::shared_ptr<
 }
 
 RedisLink::~RedisLink() {
+  dropping_ = true;
   become(State::resting);
+  lose_all();
   if (reader_ != nullptr) redisReaderFree(reader_);
 }
 
@@ -85,9 +108,8 @@ void RedisLink::connect() {
   greetings_ = 0;
   opening_late_.in(settings_->connect_timeout_ms);
   if (!address_.is_unix()) return resolver_.lookup(address_.host, address_.port, lookup_);
-  const Result<int> made = connect_unix(address_.host);
+  const Result<int> made = connect_unix(address_.host, SOCK_STREAM | SOCK_NONBLOCK);
   if (!made.ok()) return drop(made.error().text, RedisError::connect);
-  ::fcntl(made.value(), F_SETFL, O_NONBLOCK);
   use(made.value());
 }
 
@@ -155,7 +177,8 @@ void RedisLink::shake_hands() {
 
 // Everything that makes the connection fit goes out together; the answers come in order.
 void RedisLink::greet() {
-  reader_ = redisReaderCreate();
+  reader_ = new_reader();
+  unread_ = 0;
   const bool sentinel = check_ == Check::sentinel;
   const std::string& user = sentinel ? settings_->sentinel_username : settings_->username;
   const std::string& password = sentinel ? settings_->sentinel_password : settings_->password;
@@ -196,7 +219,8 @@ void RedisLink::greeted(const RedisReply& reply) {
   if (const std::string why = unfit(reply, kind); !why.empty()) return drop(why, kind);
   if (--greetings_ > 0) return;
   opening_late_.clear();
-  failures_ = misses_ = 0;
+  misses_ = 0;
+  ready_ms_ = loop_.now_ms();
   problem_.clear();
   become(State::ready);
   for (RedisRequest* request = queue_.front(); request != nullptr; request = queue_.next(*request)) {
@@ -228,7 +252,8 @@ void RedisLink::drop(std::string_view why, RedisError kind) {
   if (reader_ != nullptr) redisReaderFree(reader_);
   reader_ = nullptr;
   out_.clear();
-  failures_ = was_up && kind != RedisError::silent ? 0 : failures_ + 1;
+  const bool proved = was_up && kind != RedisError::silent && loop_.now_ms() - ready_ms_ >= proving_ms;
+  failures_ = proved ? 0 : failures_ + 1;
   become(State::resting);
   const int64_t pause = failures_ == 0 ? 4 : std::min(first_pause_ms << std::min(failures_ - 1, 10), kind == RedisError::loading ? loading_pause_ms : longest_pause_ms);
   timer_.start(jittered(pause) + 1);
@@ -310,8 +335,9 @@ void RedisLink::read() {
       problem_.clear();
       owner_.on_link_changed(*this);
     }
+    unread_ += got.n;
     if (redisReaderFeed(reader_, block.data(), got.n) != REDIS_OK || !take_replies()) return drop("it speaks no RESP", RedisError::protocol);
-    if (reader_ != nullptr && reader_->len - reader_->pos > settings_->max_reply_bytes) return drop(fmt::format("a reply is longer than {} bytes", settings_->max_reply_bytes), RedisError::protocol);
+    if (reader_ != nullptr && unread_ > settings_->max_reply_bytes) return drop(fmt::format("a reply is longer than {} bytes", settings_->max_reply_bytes), RedisError::protocol);
     if (!got.more) return;
   }
 }
@@ -322,6 +348,8 @@ bool RedisLink::take_replies() {
     void* raw = nullptr;
     if (redisReaderGetReply(reader_, &raw) != REDIS_OK) return false;
     if (raw == nullptr) return true;
+    unread_ = 0;
+    elements_of_reply = 0;
     take_reply(RedisReply(raw));
     freeReplyObject(raw);
   }

@@ -72,7 +72,7 @@ class RedisLink {
   RedisLink(const Parts& parts, RedisLinkOwner& owner, std::shared_ptr<const RedisSettings> settings, RedisAddress address, Check check);
   RedisLink(const RedisLink&) = delete;
   RedisLink& operator=(const RedisLink&) = delete;
-  // Requests that it has are dropped without a word.
+  // Who has a command on it is told.
   ~RedisLink();
 
   // Begins to connect, unless it does already or rests.
@@ -95,6 +95,7 @@ class RedisLink {
   bool is_ready() const { return state_ == State::ready; }
   bool failed_before() const { return failures_ > 0; }
   const RedisAddress& address() const { return address_; }
+  const std::shared_ptr<const RedisSettings>& settings() const { return settings_; }
   const std::string& problem() const { return problem_; }
   size_t in_flight() const { return queued_; }
   int64_t latency_us() const { return latency_us_; }
@@ -143,6 +144,8 @@ class RedisLink {
   int greetings_ = 0;       // answers to the greeting that are still to come
   int failures_ = 0;        // since it was ready last
   int misses_ = 0;          // in a row
+  int64_t ready_ms_ = 0;    // since when
+  size_t unread_ = 0;       // bytes that came since the last whole reply
   int64_t heard_us_ = 0;    // when anything came last
   int64_t latency_us_ = 0;
   TlsResumption resumption_;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "core/log.h"
+
 namespace goma::core {
 
 RedisSubscriber::RedisSubscriber(const RedisLink::Parts& parts) : parts_(parts) {
@@ -51,7 +53,13 @@ void RedisSubscriber::on_link_changed(RedisLink& link) {
 void RedisSubscriber::on_link_push(RedisLink& link, const RedisReply& reply) {
   if (&link != link_.get()) return;
   unanswered_ = 0;
+  if (reply.kind() == RedisReply::Kind::error) {
+    if (refused_ != reply.text()) log::error("Redis refuses to be listened to: bans and purges of other hosts come late", {{"error", reply.text()}});
+    refused_ = reply.text();
+    return link.drop(refused_, RedisError::other);
+  }
   const std::string_view kind = reply[0].text();
+  if (kind == "subscribe") refused_.clear();
   const std::string channel(reply[1].text());
   for (size_t i = 0; i < listeners_.size(); ++i) {
     if (listeners_[i].channel != channel) continue;

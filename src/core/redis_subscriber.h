@@ -24,6 +24,8 @@ class RedisSubscriber final : private RedisLinkOwner {
   void listen_at(const RedisAddress* address, const std::shared_ptr<const RedisSettings>& settings);
   void add(std::string_view channel, RedisListener& listener);
   void remove(RedisListener& listener);
+  // Why nothing is heard; empty: something is.
+  std::string problem() const { return refused_.empty() ? std::string() : "SUBSCRIBE is refused: " + refused_; }
   bool wanted() const { return !listeners_.empty(); }
 
  private:
@@ -47,6 +49,7 @@ class RedisSubscriber final : private RedisLinkOwner {
   std::shared_ptr<const RedisSettings> settings_;
   Timer ping_;
   Deferred burial_;
+  std::string refused_;
   int unanswered_ = 0;
 };
 

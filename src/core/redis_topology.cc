@@ -59,6 +59,10 @@ class Sentinels final : public RedisTopology {
     poll_.start(hasty_poll_ms);
   }
 
+  void retire() override {
+    retired_ = true;
+    poll_.stop();
+  }
   RedisLink* link_for(int) override { return primary_.get(); }
 
   void on_link_changed(RedisLink& link) override {
@@ -103,6 +107,7 @@ class Sentinels final : public RedisTopology {
   };
 
   void ask_all() {
+    if (retired_) return;
     poll_.start(primary_ && primary_->is_ready() ? poll_ms : hasty_poll_ms);
     for (const auto& sentinel : sentinels_) {
       if (!sentinel->link.is_ready()) sentinel->named = {};
@@ -161,6 +166,7 @@ class Sentinels final : public RedisTopology {
   Timer poll_;
   Deferred burial_;
   std::string no_primary_;
+  bool retired_ = false;
 };
 
 // ---------------------------------------------------------------- a cluster
@@ -173,6 +179,11 @@ class Cluster final : public RedisTopology {
     burial_.bind<&Cluster::bury>(this);
     map_.bind<&Cluster::on_map>(this);
     seed();
+  }
+
+  void retire() override {
+    retired_ = true;
+    refresh_.stop();
   }
 
   RedisLink* link_for(int slot) override {
@@ -210,8 +221,12 @@ class Cluster final : public RedisTopology {
   }
 
   const RedisAddress* subscribable() override {
+    const auto same = std::find_if(nodes_.begin(), nodes_.end(), [this](const auto& n) { return n->address() == listening_ && n->is_ready(); });
+    if (same != nodes_.end()) return &listening_;
     RedisLink* link = link_for(-1);
-    return link != nullptr ? &link->address() : nullptr;
+    if (link == nullptr) return nullptr;
+    listening_ = link->address();
+    return &listening_;
   }
 
   void describe(std::vector<RedisState::Node>& nodes) const override {
@@ -254,12 +269,13 @@ class Cluster final : public RedisTopology {
   }
 
   void hurry() {
-    if (hurried_) return;
+    if (hurried_ || retired_) return;
     hurried_ = true;
     refresh_.start(hasty_map_ms);
   }
 
   void read_map() {
+    if (retired_) return;
     hurried_ = false;
     refresh_.start(problem().empty() ? map_ms : hasty_map_ms);
     if (map_.pending()) return;
@@ -288,7 +304,7 @@ class Cluster final : public RedisTopology {
     for (const SlotRange& range : ranges_) std::fill(slots_.begin() + range.first, slots_.begin() + range.last + 1, node(range.primary));
     if (!missing_.empty() && missing_ != was) log::error("Redis Cluster: slots are not served by any node", {{"slots", missing_}});
     if (!missing_.empty()) hurry();
-    const auto unused = std::partition(nodes_.begin(), nodes_.end(), [this](const auto& n) { return has_slots(*n); });
+    const auto unused = std::partition(nodes_.begin(), nodes_.end(), [this](const auto& n) { return has_slots(*n) || n->in_flight() > 0; });
     std::move(unused, nodes_.end(), std::back_inserter(dead_));
     nodes_.erase(unused, nodes_.end());
     if (!dead_.empty()) parts_.loop.defer(burial_);
@@ -314,6 +330,8 @@ class Cluster final : public RedisTopology {
   Deferred burial_;
   size_t any_ = 0;
   bool hurried_ = false;
+  bool retired_ = false;
+  RedisAddress listening_;  // the node that is subscribed to
 };
 
 }  // namespace

@@ -29,6 +29,8 @@ class RedisTopology {
  public:
   static std::unique_ptr<RedisTopology> make(const RedisLink::Parts& parts, RedisAsker& asker, std::shared_ptr<const RedisSettings> settings);
   virtual ~RedisTopology() = default;
+  // Another one has taken its place: it finishes what it has, and asks nothing more.
+  virtual void retire() {}
 
   // The link that a command of this slot (-1: any) goes to; null: none is known.
   virtual RedisLink* link_for(int slot) = 0;
