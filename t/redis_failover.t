@@ -78,7 +78,7 @@ def kill_owner(_):
     victim.start()
 
 
-under_load("slot moved", made, 6, kills(move, lambda: None))
+under_load("slot moved", made, 6 + (KILLS - 1), kills(move, cluster.wait_ok))
 moved = sum(goma.metrics().get('goma_redis_redirects_total{kind="moved"}', 0) for goma in made)
 expect(moved > 0, "cluster: a moved slot was followed", moved)
 under_load("cluster", made, 14 + 8 * (KILLS - 1), kills(kill_owner, cluster.wait_ok))
