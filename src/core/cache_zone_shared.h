@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -25,10 +26,12 @@ constexpr size_t ways = 8;
 constexpr size_t lease_places = 8192;
 constexpr size_t mark_places = 4096;
 constexpr size_t chunk_align = 16;
+constexpr uint32_t asked_most = 7;  // counted no further: what is read all the time is not written to
 
 struct Row {
   std::atomic<int32_t> pid;    // 0: free
   std::atomic<uint32_t> fills;  // the segment it fills, plus one
+  std::atomic<uint64_t> started;  // when the process began: a pid is used again
 };
 
 struct Segment {
@@ -56,7 +59,7 @@ struct Record {
   uint64_t stamp;
   uint64_t body_bytes;
   uint64_t body_sum;
-  uint64_t head_sum;  // of pieces and head
+  uint64_t head_sum;  // of pieces, head and what is above
   uint32_t pieces;
   uint32_t head_bytes;
   std::atomic<uint32_t> asked;
@@ -71,13 +74,18 @@ struct Record {
 struct Lease {
   CacheZone::Key key;
   int64_t until_ms;
+  uint64_t started;
   int32_t pid;
   uint32_t reserved;
 };
 
+// Written under a lock and read without: a place gets another key only when its time no longer matters, and its time
+// after its key.
 struct Mark {
-  CacheZone::Key key;
-  int64_t at_ms;  // 0: free
+  std::atomic<uint64_t> high, low;
+  std::atomic<int64_t> at_ms;  // 0: free
+
+  bool is(CacheZone::Key key) const { return high.load() == key.high && low.load() == key.low; }
 };
 
 // Where a record lies, in one word.
@@ -106,8 +114,12 @@ class Hold {
   pthread_mutex_t& lock_;
 };
 
-bool process_lives(int32_t pid);
+// When a process began, in ticks since the machine did; 0: not known.
+uint64_t process_started(int32_t pid);
+// Whether this very process lives, and not another that got its pid.
+bool process_lives(int32_t pid, uint64_t started);
 uint64_t sum(const char* data, size_t n, uint64_t seed);
+uint64_t head_sum_of(const Record& record);
 
 }  // namespace cache
 
@@ -144,12 +156,19 @@ struct CacheZone::Shared : CacheZone::Layout {
 
   // The cell that leads to the record of a key, its segment pinned by the row; null: there is none.
   std::atomic<uint64_t>* find(Key key, size_t row_index, uint64_t& cell);
+  // Whether a record in a pinned segment is as it was written, and its pieces lie where pieces can.
+  bool is_sound(const cache::Place& place);
   // Pins what the record needs besides its own segment. False, nothing pinned: some of it has gone.
   bool pin_pieces(const cache::Record& record, size_t row_index);
   void unpin_pieces(const cache::Record& record, size_t row_index);
   void insert(Key key, uint64_t cell, size_t row_index);
+  bool row_lives(size_t row_index) { return cache::process_lives(row[row_index].pid.load(), row[row_index].started.load()); }
+  // Which rows belong to live processes: asking is a system call or three.
+  std::array<bool, cache::rows> living();
   // Whether a live process reads or writes in it.
-  bool is_pinned(size_t index);
+  bool is_pinned(size_t index, const std::array<bool, cache::rows>& living);
+  // Nothing is pinned or filled by the row any more, wherever its process was when it ended.
+  void clear_row(size_t row_index);
   // Makes another segment the one the row fills; false: all of them are in use.
   bool take_segment(size_t row_index);
   // Where the record was written; 0: no room. Its segment stays pinned by the row.

@@ -45,17 +45,36 @@ uint32_t next_generation(uint32_t generation) { return (generation & 0xffff) == 
 
 // ---------------------------------------------------------------- segments
 
-bool CacheZone::Shared::is_pinned(size_t index) {
+std::array<bool, cache::rows> CacheZone::Shared::living() {
+  std::array<bool, cache::rows> alive{};
+  for (size_t i = 0; i < cache::rows; ++i) alive[i] = row_lives(i);
+  return alive;
+}
+
+// A row that was free when it was looked at may have been taken since: then its pin counts as well.
+bool CacheZone::Shared::is_pinned(size_t index, const std::array<bool, cache::rows>& living) {
   for (size_t i = 0; i < cache::rows; ++i) {
-    if (pin(i, index).load() != 0 && cache::process_lives(row[i].pid.load())) return true;
+    if (pin(i, index).load() != 0 && (living[i] || row_lives(i))) return true;
   }
   return false;
+}
+
+// A process may have been killed between the two that say who fills what, and its row may name a segment that another
+// process has taken since: so only segments that name the row are given up, and all of them.
+void CacheZone::Shared::clear_row(size_t row_index) {
+  for (size_t s = 0; s < segment_count; ++s) {
+    pin(row_index, s).store(0);
+    uint32_t owner = static_cast<uint32_t>(row_index) + 1;
+    segment(s).owner.compare_exchange_strong(owner, 0);
+  }
+  row[row_index].fills.store(0);
 }
 
 bool CacheZone::Shared::take_segment(size_t row_index) {
   uint32_t chosen = 0, generation = 0;
   {
     const cache::Hold hold(segments_lock);
+    const std::array<bool, cache::rows> alive = living();
     cache::Row& mine = row[row_index];
     if (mine.fills.load() != 0) segment(mine.fills.load() - 1).owner.store(0);
     mine.fills.store(0);
@@ -66,14 +85,14 @@ bool CacheZone::Shared::take_segment(size_t row_index) {
         const cache::Segment& s = segment(i);
         const uint32_t owner = s.owner.load();
         const uint64_t rank = s.order.load() * segment_count + i;  // those that were never taken: by their place
-        if (rank >= above && rank < lowest && (owner == 0 || !cache::process_lives(row[owner - 1].pid.load()))) lowest = rank, chosen = i;
+        if (rank >= above && rank < lowest && (owner == 0 || !(alive[owner - 1] || row_lives(owner - 1)))) lowest = rank, chosen = i;
       }
       if (lowest == UINT64_MAX) break;
       above = lowest + 1;
       cache::Segment& s = segment(chosen);
       generation = s.generation.load();
       s.generation.store(next_generation(generation));
-      found = !is_pinned(chosen);
+      found = !is_pinned(chosen, alive);
       if (!found) s.generation.store(generation);
     }
     if (!found) return false;
@@ -179,7 +198,7 @@ uint64_t CacheZone::Shared::write_record(size_t row_index, Key key, const Piece*
   record->reserved = 0;
   if (count != 0) std::memcpy(static_cast<void*>(record->piece()), pieces, count * sizeof(Piece));
   if (!head.empty()) std::memcpy(const_cast<char*>(record->head()), head.data(), head.size());
-  record->head_sum = cache::sum(reinterpret_cast<const char*>(record->piece()), total - sizeof(Record), record->stamp);
+  record->head_sum = cache::head_sum_of(*record);
   return Place{index, segment(index).generation.load(), offset, tag_of(key)}.cell();
 }
 

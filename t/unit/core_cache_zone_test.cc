@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "check.h"
+#include "core/cache_zone_shared.h"
 #include "core/slab.h"
 
 namespace {
@@ -181,7 +182,102 @@ void leases_and_marks() {
   for (int i = 0; i < 100'000; i += 1000) CHECK(world.zone.is_purged(world.key(i), 2999 + i));
 }
 
+CacheZone::Shared& shared_of(Slab& slab) {
+  size_t total = 0;
+  slab.each_zone([&](std::string_view name, uint64_t bytes) { total = name == "responses" ? static_cast<size_t>(bytes) : total; });
+  return *static_cast<CacheZone::Shared*>(slab.zone("responses", "cache", 2, total).value().memory);
+}
+
+void a_later_purge_stays() {
+  World world;
+  world.zone.purge(world.key(1), 2000);
+  world.zone.purge(world.key(1), 1000);
+  CHECK(world.zone.is_purged(world.key(1), 1500));
+}
+
+void a_damaged_head_is_not_given() {
+  World world;
+  CHECK(world.put(world.key(1), "body", "the head"));
+  {
+    const CacheZone::Entry entry = world.zone.find(world.key(1));
+    const_cast<char*>(entry.head().data())[3] ^= 1;
+  }
+  CHECK(!world.zone.find(world.key(1)));
+  CHECK_EQ(world.zone.usage().faulty, 1U);
+  CHECK_EQ(world.zone.usage().entries, 0U);
+}
+
+void verifying_does_not_ask() {
+  World world;
+  for (int i = 0; i < 3000; ++i) {
+    CHECK(world.put(world.key(i), text_of(static_cast<uint64_t>(i), 10'000)));
+    if (i % 100 == 0) CHECK_EQ(world.zone.verify().faulty, 0U);
+  }
+  CHECK_EQ(world.zone.usage().carried, 0U);
+}
+
 // ---------------------------------------------------------------- several processes
+
+// A process that takes part and dies, without giving anything back, when it has done as it is told.
+template <class Act>
+void in_a_killed_process(World& world, Act&& act) {
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    CacheZone mine = CacheZone::open(world.slab, small).value();
+    act(mine);
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+void a_dead_row_gives_up_only_its_own() {
+  World world;
+  CacheZone::Shared& shared = shared_of(world.slab);
+  in_a_killed_process(world, [&](CacheZone& mine) {  // killed between giving up a segment and saying that it fills none
+    CHECK(mine.begin());
+    shared.segment(shared.row[1].fills.load() - 1).owner.store(0);
+  });
+  const uint32_t left = shared.row[1].fills.load();
+  CHECK(left != 0);
+  for (int i = 0; i < 10'000 && shared.row[0].fills.load() != left; ++i) CHECK(world.put(world.key(i), text_of(1, 5000)));
+  CHECK_EQ(shared.row[0].fills.load(), left);
+  const CacheZone next = CacheZone::open(world.slab, small).value();
+  CHECK_EQ(shared.row[1].fills.load(), 0U);
+  CHECK_EQ(shared.segment(left - 1).owner.load(), 1U);
+}
+
+void no_segment_is_lost_to_the_dead() {
+  World world;
+  CacheZone::Shared& shared = shared_of(world.slab);
+  for (int i = 0; i < 3; ++i) {
+    in_a_killed_process(world, [&](CacheZone& mine) {  // killed between taking a segment and saying that it fills it
+      CHECK(mine.begin());
+      shared.row[1].fills.store(0);
+    });
+  }
+  const CacheZone next = CacheZone::open(world.slab, small).value();
+  for (size_t i = 0; i < shared.segment_count; ++i) CHECK_EQ(shared.segment(i).owner.load(), 0U);
+}
+
+void a_pid_is_not_a_process() {
+  World world;
+  CacheZone::Shared& shared = shared_of(world.slab);
+  CHECK(shared.row_lives(0));
+  in_a_killed_process(world, [&](CacheZone& mine) {
+    CHECK(mine.lease(world.key(1), 0, 1000));
+    shared.pin(1, 0).store(1);
+  });
+  shared.row[1].pid.store(::getpid());  // as if this one had got its pid
+  for (goma::core::cache::Lease& lease : shared.lease) lease.pid = lease.pid != 0 ? ::getpid() : 0;
+  shared.row[1].started.fetch_sub(1);
+  for (goma::core::cache::Lease& lease : shared.lease) --lease.started;
+  CHECK(!shared.row_lives(1));
+  CHECK_EQ(world.zone.usage().pinned_segments, 0U);
+  CHECK(!world.zone.is_leased(world.key(1), 10));
+}
 
 // Writes and reads at random for ever; ends with 1 when it sees what nobody wrote.
 [[noreturn]] void churn(Slab& slab, uint64_t seed) {
@@ -246,4 +342,5 @@ void killed_at_any_instant() {
 }  // namespace
 
 GOMA_TESTS(keys_depend_on_all_of_it, what_is_published_is_found, bodies_of_all_sizes, an_abandoned_draft_is_nothing, too_large_is_refused, a_head_is_replaced, what_is_asked_for_stays,
-           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, killed_at_any_instant)
+           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, a_later_purge_stays, a_damaged_head_is_not_given, verifying_does_not_ask, a_dead_row_gives_up_only_its_own, no_segment_is_lost_to_the_dead,
+           a_pid_is_not_a_process, killed_at_any_instant)
