@@ -179,15 +179,13 @@ CacheZone::Key CacheZone::key(std::string_view text, Key seed) const {
 
 // ---------------------------------------------------------------- the index
 
-static uint16_t tag_of(CacheZone::Key key) { return static_cast<uint16_t>(key.high | 1); }
-
 // What is found may be anything once its segment has gone, so it is looked at under a pin only.
 std::atomic<uint64_t>* CacheZone::Shared::find(Key key, size_t row_index, uint64_t& cell) {
   std::atomic<uint64_t>* cells = bucket(key);
   for (size_t i = 0; i < cache::ways; ++i) {
     cell = cells[i].load(std::memory_order_acquire);
     const Place place = Place::from(cell);
-    if (cell == 0 || place.tag != tag_of(key) || place.segment >= segment_count) continue;
+    if (cell == 0 || place.tag != cache::tag_of(key) || place.segment >= segment_count) continue;
     std::atomic<uint32_t>& pinned = pin(row_index, place.segment);
     pinned.fetch_add(1);
     if (is_current(place.segment, place.generation) && record(place)->key == key) return &cells[i];
@@ -240,9 +238,31 @@ void CacheZone::Shared::insert(Key key, uint64_t cell, size_t row_index) {
   for (size_t i = 0; i < cache::ways; ++i) {  // another process may have had the same thought
     uint64_t other = cells[i].load();
     const Place there = Place::from(other);
-    if (other == cell || there.tag != tag_of(key) || !is_current(there.segment, there.generation) || !(record(there)->key == key)) continue;
+    if (other == cell || there.tag != cache::tag_of(key) || !is_current(there.segment, there.generation) || !(record(there)->key == key)) continue;
     cells[i].compare_exchange_strong(other, 0);
   }
+}
+
+// Whoever inserts looks at the others' cells afterwards, so of two at once at least one sees the other; this one yields.
+bool CacheZone::Shared::insert_if_absent(Key key, uint64_t cell, size_t row_index) {
+  std::atomic<uint64_t>* cells = bucket(key);
+  std::atomic<uint64_t>* place = nullptr;
+  for (size_t i = 0; i < cache::ways && place == nullptr; ++i) {
+    uint64_t seen = cells[i].load();
+    const Place there = Place::from(seen);
+    if ((seen == 0 || !is_current(there.segment, there.generation)) && cells[i].compare_exchange_strong(seen, cell)) place = &cells[i];
+  }
+  if (place == nullptr) return false;
+  for (size_t i = 0; i < cache::ways; ++i) {
+    const uint64_t other = cells[i].load();
+    const Place there = Place::from(other);
+    if (other == cell || other == 0 || there.tag != cache::tag_of(key) || there.segment >= segment_count) continue;
+    pin(row_index, there.segment).fetch_add(1);
+    const bool known = is_current(there.segment, there.generation) && record(there)->key == key;
+    pin(row_index, there.segment).fetch_sub(1);
+    if (known) return place->compare_exchange_strong(cell, 0), false;
+  }
+  return true;
 }
 
 bool CacheZone::Shared::is_sound(const Place& place) {

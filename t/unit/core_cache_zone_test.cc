@@ -7,8 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <csignal>
+#include <list>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "check.h"
@@ -207,6 +211,84 @@ void a_damaged_head_is_not_given() {
   CHECK_EQ(world.zone.usage().entries, 0U);
 }
 
+// Everything is read after every write of something else: nothing of it may go.
+void keep_reading(World& world, const std::vector<std::string>& bodies, int writes) {
+  for (int i = 0; i < writes; ++i) {
+    CHECK(world.put(world.key(1'000'000 + i), text_of(1, 10'000)));
+    for (size_t j = 0; j < bodies.size(); ++j) CHECK(world.zone.find(world.key(static_cast<int>(j))));
+  }
+  for (size_t j = 0; j < bodies.size(); ++j) CHECK(world.get(world.key(static_cast<int>(j))) == bodies[j]);
+  CHECK_EQ(world.zone.verify().faulty, 0U);
+}
+
+void large_bodies_that_are_asked_for_stay() {
+  World world(32 * CacheZone::segment_bytes);
+  std::vector<std::string> bodies;
+  for (int i = 0; i < 20; ++i) {
+    bodies.push_back(text_of(static_cast<uint64_t>(i), 200'000));
+    CHECK(world.put(world.key(i), bodies.back()));
+    CHECK(world.zone.find(world.key(i)));
+  }
+  keep_reading(world, bodies, 12'000);
+}
+
+void a_replaced_head_stays_with_its_body() {
+  World world(8 * CacheZone::segment_bytes);
+  const std::vector<std::string> bodies = {text_of(0, 10'000), text_of(1, 400'000)};
+  for (int i = 0; i < 2; ++i) CHECK(world.put(world.key(i), bodies[static_cast<size_t>(i)]));
+  for (int i = 0; i < 100; ++i) CHECK(world.put(world.key(100 + i), text_of(1, 10'000)));
+  for (int i = 0; i < 2; ++i) {
+    const CacheZone::Entry entry = world.zone.find(world.key(i));
+    CHECK(world.zone.replace_head(world.key(i), entry, "validated"));
+  }
+  keep_reading(world, bodies, 5000);
+  CHECK_EQ(world.zone.find(world.key(0)).head(), "validated");
+}
+
+// An exact cache of the same room that forgets what was read longest ago.
+struct Exact {
+  bool ask(int key, size_t bytes, size_t room) {
+    const auto known = at.find(key);
+    const bool hit = known != at.end();
+    if (hit) order.erase(known->second);
+    else held += bytes;
+    order.push_front({key, bytes});
+    at[key] = order.begin();
+    for (; held > room; order.pop_back()) held -= order.back().second, at.erase(order.back().first);
+    return hit;
+  }
+  std::list<std::pair<int, size_t>> order;
+  std::unordered_map<int, std::list<std::pair<int, size_t>>::iterator> at;
+  size_t held = 0;
+};
+
+void it_hits_about_as_often_as_an_exact_one() {
+  constexpr size_t room = 64 * CacheZone::segment_bytes, keys = 30'000;
+  World world(room);
+  Exact exact;
+  std::mt19937_64 random(7);
+  std::vector<double> reach(keys);
+  std::vector<size_t> size(keys);
+  double total = 0;
+  for (size_t i = 0; i < keys; ++i) {
+    reach[i] = total += std::pow(static_cast<double>(i + 1), -0.9);
+    size[i] = static_cast<size_t>(1024 * std::pow(64.0, std::generate_canonical<double, 53>(random)));
+  }
+  const std::string bytes(65'536, 'b');
+  int wanted = 0, got = 0;
+  constexpr int turns = 200'000;
+  for (int turn = 0; turn < turns; ++turn) {
+    const auto at = static_cast<size_t>(std::lower_bound(reach.begin(), reach.end(), total * std::generate_canonical<double, 53>(random)) - reach.begin());
+    const Key key = world.key(static_cast<int>(at));
+    const bool hit = static_cast<bool>(world.zone.find(key));
+    if (!hit) CHECK(world.put(key, std::string_view(bytes).substr(0, size[at])));
+    const bool exact_hit = exact.ask(static_cast<int>(at), size[at] + 100, room);
+    if (turn > turns / 3) wanted += exact_hit ? 1 : 0, got += hit ? 1 : 0;
+  }
+  std::fprintf(stderr, "# of %d an exact cache has %d, this one %d\n", turns - turns / 3, wanted, got);
+  CHECK(got > wanted - turns / 3 * 2 * 3 / 100);
+}
+
 void verifying_does_not_ask() {
   World world;
   for (int i = 0; i < 3000; ++i) {
@@ -342,5 +424,6 @@ void killed_at_any_instant() {
 }  // namespace
 
 GOMA_TESTS(keys_depend_on_all_of_it, what_is_published_is_found, bodies_of_all_sizes, an_abandoned_draft_is_nothing, too_large_is_refused, a_head_is_replaced, what_is_asked_for_stays,
-           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, a_later_purge_stays, a_damaged_head_is_not_given, verifying_does_not_ask, a_dead_row_gives_up_only_its_own, no_segment_is_lost_to_the_dead,
+           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, a_later_purge_stays, a_damaged_head_is_not_given, verifying_does_not_ask, large_bodies_that_are_asked_for_stay,
+           a_replaced_head_stays_with_its_body, it_hits_about_as_often_as_an_exact_one, a_dead_row_gives_up_only_its_own, no_segment_is_lost_to_the_dead,
            a_pid_is_not_a_process, killed_at_any_instant)
