@@ -4,11 +4,16 @@
 // segment changes its generation first and asks for pins afterwards. So one of the two sees the other.
 #include "core/cache_zone.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/cache_zone_shared.h"
@@ -27,11 +32,40 @@ Hold::Hold(pthread_mutex_t& lock) : lock_(lock) {
 
 Hold::~Hold() { ::pthread_mutex_unlock(&lock_); }
 
-bool process_lives(int32_t pid) { return pid != 0 && (::kill(pid, 0) == 0 || errno == EPERM); }
+// The 22nd field of its line in /proc; the name before may hold anything, so counted from the last parenthesis.
+uint64_t process_started(int32_t pid) {
+  char text[1024];
+  std::snprintf(text, sizeof text, "/proc/%d/stat", pid);
+  const int file = ::open(text, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  const ssize_t n = ::read(file, text, sizeof text - 1);
+  ::close(file);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  const char* at = std::strrchr(text, ')');
+  for (int field = 2; at != nullptr && field < 22; ++field) at = std::strchr(at + 1, ' ');
+  return at != nullptr ? std::strtoull(at + 1, nullptr, 10) : 0;
+}
+
+bool process_lives(int32_t pid, uint64_t started) {
+  if (pid == 0 || (::kill(pid, 0) != 0 && errno != EPERM)) return false;
+  const uint64_t now = started != 0 ? process_started(pid) : 0;
+  return now == 0 || now == started;  // where /proc tells nothing, the pid has to do
+}
 
 uint64_t sum(const char* data, size_t n, uint64_t seed) {
   constexpr uint64_t odd = 0x9e3779b97f4a7c15;
   uint64_t state = seed ^ n * odd;
+  uint64_t lane[4] = {state, state + odd, state ^ odd, ~state};  // side by side, or each would wait for the one before
+  for (; n >= 32; data += 32, n -= 32) {
+    for (size_t i = 0; i < 4; ++i) {
+      uint64_t word;
+      std::memcpy(&word, data + 8 * i, sizeof word);
+      lane[i] = (lane[i] ^ word) * odd;
+      lane[i] ^= lane[i] >> 29;
+    }
+  }
+  for (const uint64_t one : lane) state = (state ^ one) * odd, state ^= state >> 29;
   for (; n >= 8; data += 8, n -= 8) {
     uint64_t word;
     std::memcpy(&word, data, sizeof word);
@@ -42,6 +76,12 @@ uint64_t sum(const char* data, size_t n, uint64_t seed) {
   if (n != 0) std::memcpy(&last, data, n);
   state = (state ^ last) * odd;
   return state ^ state >> 32;
+}
+
+uint64_t head_sum_of(const Record& record) {
+  const uint64_t counts = uint64_t{record.pieces} << 32 | record.head_bytes;
+  const uint64_t above = sum(reinterpret_cast<const char*>(&record), offsetof(Record, head_sum), counts);
+  return sum(reinterpret_cast<const char*>(record.piece()), record.bytes() - sizeof(Record), above);
 }
 
 }  // namespace cache
@@ -92,7 +132,7 @@ Result<CacheZone> CacheZone::open(Slab& slab, size_t bytes) {
   layout.head_bytes = sizeof(Shared);
   size_t total = lay_out(layout, std::min<size_t>(bytes / segment_bytes, 65'536));
   slab.each_zone([&](std::string_view name, uint64_t there) { total = name == zone_name ? static_cast<size_t>(there) : total; });
-  Result<Slab::Zone> zone = slab.zone(zone_name, "cache", 1, total);
+  Result<Slab::Zone> zone = slab.zone(zone_name, "cache", 2, total);
   if (!zone.ok()) return zone.error();
   auto& shared = *static_cast<Shared*>(zone.value().memory);
   const Slab::Lock lock(slab);
@@ -103,6 +143,7 @@ Result<CacheZone> CacheZone::open(Slab& slab, size_t bytes) {
     static_cast<Layout&>(shared) = layout;
     shared.ready.store(1);
   }
+  ::madvise(shared.bytes(0), shared.segment_count * segment_bytes, MADV_DONTDUMP);  // others' answers, in nobody's core file
   CacheZone made(shared);
   if (made.self_ == nullptr) return Error{Code::exhausted, "too many processes use the store for responses", 0};
   return made;
@@ -112,8 +153,9 @@ Result<CacheZone> CacheZone::open(Slab& slab, size_t bytes) {
 CacheZone::CacheZone(Shared& shared) : shared_(&shared) {
   for (size_t i = 0; i < cache::rows && self_ == nullptr; ++i) {
     cache::Row& row = shared.row[i];
-    if (row.pid.load() != 0 && cache::process_lives(row.pid.load())) continue;
+    if (shared.row_lives(i)) continue;
     shared.clear_row(i);
+    row.started.store(cache::process_started(::getpid()));
     row.pid.store(::getpid());
     self_ = &row;
   }
@@ -128,18 +170,6 @@ CacheZone::~CacheZone() {
   row.pid.store(0);
 }
 
-// What a killed process noted of the segment it fills may be wrong by one step: somebody else may fill it by now. So only
-// what is still its own is given up.
-void CacheZone::Shared::clear_row(size_t row_index) {
-  const cache::Hold hold(segments_lock);
-  for (size_t s = 0; s < segment_count; ++s) {
-    pin(row_index, s).store(0);
-    uint32_t owner = static_cast<uint32_t>(row_index) + 1;
-    segment(s).owner.compare_exchange_strong(owner, 0);
-  }
-  row[row_index].fills.store(0);
-}
-
 size_t CacheZone::self() const { return static_cast<size_t>(static_cast<const cache::Row*>(self_) - shared_->row); }
 
 CacheZone::Key CacheZone::key(std::string_view text, Key seed) const {
@@ -149,15 +179,13 @@ CacheZone::Key CacheZone::key(std::string_view text, Key seed) const {
 
 // ---------------------------------------------------------------- the index
 
-static uint16_t tag_of(CacheZone::Key key) { return static_cast<uint16_t>(key.high | 1); }
-
 // What is found may be anything once its segment has gone, so it is looked at under a pin only.
 std::atomic<uint64_t>* CacheZone::Shared::find(Key key, size_t row_index, uint64_t& cell) {
   std::atomic<uint64_t>* cells = bucket(key);
   for (size_t i = 0; i < cache::ways; ++i) {
     cell = cells[i].load(std::memory_order_acquire);
     const Place place = Place::from(cell);
-    if (cell == 0 || place.tag != tag_of(key) || place.segment >= segment_count) continue;
+    if (cell == 0 || place.tag != cache::tag_of(key) || place.segment >= segment_count) continue;
     std::atomic<uint32_t>& pinned = pin(row_index, place.segment);
     pinned.fetch_add(1);
     if (is_current(place.segment, place.generation) && record(place)->key == key) return &cells[i];
@@ -210,36 +238,67 @@ void CacheZone::Shared::insert(Key key, uint64_t cell, size_t row_index) {
   for (size_t i = 0; i < cache::ways; ++i) {  // another process may have had the same thought
     uint64_t other = cells[i].load();
     const Place there = Place::from(other);
-    if (other == cell || there.tag != tag_of(key) || !is_current(there.segment, there.generation) || !(record(there)->key == key)) continue;
+    if (other == cell || there.tag != cache::tag_of(key) || !is_current(there.segment, there.generation) || !(record(there)->key == key)) continue;
     cells[i].compare_exchange_strong(other, 0);
   }
 }
 
-// Whether a record is as it was written, and its pieces lie in their segments.
-static bool is_sound(const Record& record, uint32_t offset) {
-  const bool fits = record.head_bytes <= CacheZone::max_head_bytes && record.pieces <= CacheZone::segment_bytes / sizeof(cache::Piece) && offset + record.bytes() <= CacheZone::segment_bytes;
-  if (!fits || cache::sum(reinterpret_cast<const char*>(record.piece()), record.bytes() - sizeof(Record), record.stamp) != record.head_sum) return false;
-  return std::all_of(record.piece(), record.piece() + record.pieces, [](const cache::Piece& p) { return uint64_t{p.offset} + p.bytes <= CacheZone::segment_bytes; });
+// Whoever inserts looks at the others' cells afterwards, so of two at once at least one sees the other; this one yields.
+bool CacheZone::Shared::insert_if_absent(Key key, uint64_t cell, size_t row_index) {
+  std::atomic<uint64_t>* cells = bucket(key);
+  std::atomic<uint64_t>* place = nullptr;
+  for (size_t i = 0; i < cache::ways && place == nullptr; ++i) {
+    uint64_t seen = cells[i].load();
+    const Place there = Place::from(seen);
+    if ((seen == 0 || !is_current(there.segment, there.generation)) && cells[i].compare_exchange_strong(seen, cell)) place = &cells[i];
+  }
+  if (place == nullptr) return false;
+  for (size_t i = 0; i < cache::ways; ++i) {
+    const uint64_t other = cells[i].load();
+    const Place there = Place::from(other);
+    if (other == cell || other == 0 || there.tag != cache::tag_of(key) || there.segment >= segment_count) continue;
+    pin(row_index, there.segment).fetch_add(1);
+    const bool known = is_current(there.segment, there.generation) && record(there)->key == key;
+    pin(row_index, there.segment).fetch_sub(1);
+    if (known) return place->compare_exchange_strong(cell, 0), false;
+  }
+  return true;
+}
+
+bool CacheZone::Shared::is_sound(const Place& place) {
+  const Record& record = *this->record(place);
+  const uint64_t least = uint64_t{place.offset} + sizeof record;
+  if (least > segment_bytes || record.head_bytes > max_head_bytes || record.pieces > segment_bytes / sizeof(cache::Piece)) return false;
+  if (place.offset + record.bytes() > segment_bytes || cache::head_sum_of(record) != record.head_sum) return false;
+  return std::all_of(record.piece(), record.piece() + record.pieces, [this](const cache::Piece& piece) {
+    return piece.segment < segment_count && piece.bytes <= piece_bytes && uint64_t{piece.offset} + piece.bytes <= segment_bytes;
+  });
+}
+
+// The asked-for mark is no part of this: who verifies does not ask.
+CacheZone::Entry CacheZone::entry_of(std::atomic<uint64_t>& cell_place, uint64_t cell) {
+  const Place place = Place::from(cell);
+  const bool sound = shared_->is_sound(place);
+  Entry entry;
+  if (sound && shared_->pin_pieces(*shared_->record(place), self())) {
+    entry.zone_ = this;
+    entry.record_ = shared_->record(place);
+    return entry;
+  }
+  if (cell_place.compare_exchange_strong(cell, 0)) (sound ? shared_->evicted : shared_->faulty).fetch_add(1);
+  shared_->pin(self(), place.segment).fetch_sub(1);
+  return entry;
 }
 
 CacheZone::Entry CacheZone::find(Key key) {
   uint64_t cell = 0;
-  if (shared_->find(key, self(), cell) == nullptr) return {};
-  const Place place = Place::from(cell);
-  Record& record = *shared_->record(place);
-  const bool sound = is_sound(record, place.offset);
-  if (!sound || !shared_->pin_pieces(record, self())) {
-    shared_->pin(self(), place.segment).fetch_sub(1);
-    if (!sound) {
-      shared_->faulty.fetch_add(1);
-      remove(key);
-    }
-    return {};
-  }
-  if (record.asked.load(std::memory_order_relaxed) == 0) record.asked.store(1, std::memory_order_relaxed);
-  Entry entry;
-  entry.zone_ = this;
-  entry.record_ = &record;
+  std::atomic<uint64_t>* place = shared_->find(key, self(), cell);
+  if (place == nullptr) return {};
+  Entry entry = entry_of(*place, cell);
+  if (!entry) return entry;
+  auto& asked = shared_->record(Place::from(cell))->asked;
+  const uint32_t times = asked.load(std::memory_order_relaxed);
+  if (times < cache::asked_most) asked.store(times + 1, std::memory_order_relaxed);
   return entry;
 }
 

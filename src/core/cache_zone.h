@@ -16,6 +16,7 @@
 // It does not know what an entry means, when it is stale, or what HTTP is.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -72,7 +73,8 @@ class CacheZone {
     const void* record_ = nullptr;
   };
 
-  // The entry of a key, and that it was asked for is remembered; empty when there is none.
+  // The entry of a key, and that it was asked for is remembered; empty when there is none. One whose head does not agree
+  // with its checksum is dropped, counted as faulty, and not given.
   Entry find(Key key);
 
   // ---------------------------------------------------------------- writing
@@ -118,12 +120,12 @@ class CacheZone {
   // ---------------------------------------------------------------- purging
 
   // What carries this mark and was stored before `at_ms` (wall clock) is gone. A mark is the key of a URL, a prefix or a
-  // tag. When there is no room for more marks, everything stored before is gone.
+  // tag. Of several times the latest counts. When there is no room for more marks, everything stored before is gone.
   void purge(Key mark, int64_t at_ms);
   void purge_all(int64_t at_ms);
   // When anything was purged last: who was stored after that needs not be looked at closer. 0: never.
   int64_t purged_ms() const;
-  // Whether what carries the mark and was stored at stored_ms is gone.
+  // Whether what carries the mark and was stored at stored_ms is gone. Takes no lock.
   bool is_purged(Key mark, int64_t stored_ms) const;
 
   // ---------------------------------------------------------------- how it is
@@ -142,15 +144,18 @@ class CacheZone {
   };
   // Walks the index: for a scrape, not for a request.
   Usage usage() const;
-  // Reads every entry and compares it with its checksum; drops what does not agree.
+  // Reads every entry and compares it with its checksum; drops what does not agree. Asks for nothing: what would be given
+  // up is given up all the same.
   Usage verify();
 
   struct Layout;
+  struct Shared;  // core/cache_zone_shared.h
 
  private:
-  struct Shared;
   explicit CacheZone(Shared& shared);
   size_t self() const;
+  // The entry of a record whose segment is pinned already, which is given up when there is none. Drops what is damaged.
+  Entry entry_of(std::atomic<uint64_t>& place, uint64_t cell);
   Shared* shared_;
   void* self_ = nullptr;  // this process's row of pins
 };

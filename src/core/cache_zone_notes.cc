@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is noted beside the entries: who fetches what, and what was purged; and how a zone is. Leases and marks are few
-// and looked at when something is not there, so a lock for all of them is cheap enough, and exact.
+// and changed when something is not there, so a lock for all of them is cheap enough, and exact; marks are read without.
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@ using cache::Record;
 
 // ---------------------------------------------------------------- leases
 
-static bool is_held(const cache::Lease& lease, int64_t now_ms) { return lease.until_ms > now_ms && cache::process_lives(lease.pid); }
+static bool is_held(const cache::Lease& lease, int64_t now_ms) { return lease.until_ms > now_ms && cache::process_lives(lease.pid, lease.started); }
 
 bool CacheZone::lease(Key key, int64_t now_ms, int64_t until_ms) {
   const cache::Hold hold(shared_->notes_lock);
@@ -26,7 +26,7 @@ bool CacheZone::lease(Key key, int64_t now_ms, int64_t until_ms) {
     if (held && lease.key == key) return false;
     if (!held && free == nullptr) free = &lease;
   }
-  if (free != nullptr) *free = {key, until_ms, ::getpid(), 0};  // without a place the caller fetches unnoted
+  if (free != nullptr) *free = {key, until_ms, shared_->row[self()].started.load(), ::getpid(), 0};  // without a place the caller fetches unnoted
   return true;
 }
 
@@ -54,8 +54,10 @@ void CacheZone::purge(Key mark, int64_t at_ms) {
     const cache::Hold hold(shared_->notes_lock);
     for (size_t i = 0; i < cache::ways; ++i) {
       cache::Mark& place = shared_->mark[(mark.high + i) % cache::mark_places];
-      if (place.at_ms != 0 && !(place.key == mark) && place.at_ms > shared_->all_purged_ms.load()) continue;
-      place = {mark, place.key == mark ? std::max(place.at_ms, at_ms) : at_ms};
+      const bool same = place.is(mark);
+      if (!same && place.at_ms.load() > shared_->all_purged_ms.load()) continue;
+      if (!same) place.high.store(mark.high), place.low.store(mark.low);
+      if (!same || at_ms > place.at_ms.load()) place.at_ms.store(at_ms);
       shared_->purged_ms.store(std::max(shared_->purged_ms.load(), at_ms));
       return;
     }
@@ -73,10 +75,9 @@ int64_t CacheZone::purged_ms() const { return shared_->purged_ms.load(std::memor
 
 bool CacheZone::is_purged(Key mark, int64_t stored_ms) const {
   if (stored_ms < shared_->all_purged_ms.load()) return true;
-  const cache::Hold hold(shared_->notes_lock);
   for (size_t i = 0; i < cache::ways; ++i) {
     const cache::Mark& place = shared_->mark[(mark.high + i) % cache::mark_places];
-    if (place.key == mark && stored_ms < place.at_ms) return true;
+    if (place.is(mark) && stored_ms < place.at_ms.load() && place.is(mark)) return true;  // looked at again: it may get another key meanwhile
   }
   return false;
 }
@@ -87,18 +88,24 @@ CacheZone::Usage CacheZone::usage() const {
   Usage usage;
   usage.segments = shared_->segment_count;
   usage.bytes = shared_->segment_count * segment_bytes;
+  const std::array<bool, cache::rows> alive = shared_->living();
   for (size_t i = 0; i < shared_->segment_count; ++i) {
     usage.used_segments += shared_->segment(i).order.load() != 0 ? 1 : 0;
-    usage.pinned_segments += shared_->is_pinned(i) ? 1 : 0;
+    usage.pinned_segments += shared_->is_pinned(i, alive) ? 1 : 0;
   }
   auto* cells = shared_->at<std::atomic<uint64_t>>(shared_->cells_at);
   for (size_t i = 0; i < shared_->bucket_count * cache::ways; ++i) {
     const uint64_t cell = cells[i].load();
     const Place place = Place::from(cell);
-    if (cell == 0 || !shared_->is_current(place.segment, place.generation)) continue;
-    const Record& record = *shared_->record(place);
-    ++usage.entries;
-    usage.entry_bytes += record.body_bytes + record.head_bytes;
+    if (cell == 0 || place.segment >= shared_->segment_count) continue;
+    std::atomic<uint32_t>& pinned = shared_->pin(self(), place.segment);
+    pinned.fetch_add(1);
+    if (shared_->is_current(place.segment, place.generation)) {
+      const Record& record = *shared_->record(place);
+      ++usage.entries;
+      usage.entry_bytes += record.body_bytes + record.head_bytes;
+    }
+    pinned.fetch_sub(1);
   }
   usage.evicted = shared_->evicted.load();
   usage.carried = shared_->carried.load();
@@ -112,16 +119,19 @@ CacheZone::Usage CacheZone::verify() {
   for (size_t i = 0; i < shared_->bucket_count * cache::ways; ++i) {
     uint64_t cell = cells[i].load();
     const Place place = Place::from(cell);
-    if (cell == 0 || !shared_->is_current(place.segment, place.generation)) continue;
-    const Entry entry = find(shared_->record(place)->key);
+    if (cell == 0 || place.segment >= shared_->segment_count) continue;
+    shared_->pin(self(), place.segment).fetch_add(1);
+    if (!shared_->is_current(place.segment, place.generation)) {
+      shared_->pin(self(), place.segment).fetch_sub(1);
+      continue;
+    }
+    const Entry entry = entry_of(cells[i], cell);
     if (!entry) continue;
     const auto& record = *static_cast<const Record*>(entry.record_);
     uint64_t state = 0;
     for (size_t piece = 0; piece < entry.pieces(); ++piece) state = cache::sum(entry.piece(piece).data(), entry.piece(piece).size(), state);
-    const uint64_t head = cache::sum(reinterpret_cast<const char*>(record.piece()), record.bytes() - sizeof(Record), record.stamp);
-    if (state == record.body_sum && head == record.head_sum) continue;
-    shared_->faulty.fetch_add(1);
-    cells[i].compare_exchange_strong(cell, 0);
+    if (state == record.body_sum) continue;
+    if (cells[i].compare_exchange_strong(cell, 0)) shared_->faulty.fetch_add(1);
   }
   return usage();
 }

@@ -10,8 +10,10 @@
 
 #include <pthread.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "core/cache_zone.h"
 #include "core/keyed_hash.h"
@@ -25,10 +27,12 @@ constexpr size_t ways = 8;
 constexpr size_t lease_places = 8192;
 constexpr size_t mark_places = 4096;
 constexpr size_t chunk_align = 16;
+constexpr uint32_t asked_most = 7;  // counted no further: what is read all the time is not written to
 
 struct Row {
   std::atomic<int32_t> pid;    // 0: free
   std::atomic<uint32_t> fills;  // the segment it fills, plus one
+  std::atomic<uint64_t> started;  // when the process began: a pid is used again
 };
 
 struct Segment {
@@ -38,12 +42,14 @@ struct Segment {
   std::atomic<uint64_t> order;  // when it was taken; 0: never
 };
 
-enum class ChunkKind : uint32_t { piece = 0x70696563, record = 0x7265636f };
+enum class ChunkKind : uint16_t { piece = 0x7069, record = 0x7265 };
 
+// Tells of a piece, too, which bucket knows its entry: so what is given up is found from either side.
 struct Chunk {
   ChunkKind kind;
+  uint16_t tag;    // of the key; 0: no entry has it yet
   uint32_t bytes;  // behind this header
-  uint64_t reserved;
+  uint64_t key_low;
 };
 
 struct Piece {
@@ -56,7 +62,7 @@ struct Record {
   uint64_t stamp;
   uint64_t body_bytes;
   uint64_t body_sum;
-  uint64_t head_sum;  // of pieces and head
+  uint64_t head_sum;  // of pieces, head and what is above
   uint32_t pieces;
   uint32_t head_bytes;
   std::atomic<uint32_t> asked;
@@ -71,13 +77,18 @@ struct Record {
 struct Lease {
   CacheZone::Key key;
   int64_t until_ms;
+  uint64_t started;
   int32_t pid;
   uint32_t reserved;
 };
 
+// Written under a lock and read without: a place gets another key only when its time no longer matters, and its time
+// after its key.
 struct Mark {
-  CacheZone::Key key;
-  int64_t at_ms;  // 0: free
+  std::atomic<uint64_t> high, low;
+  std::atomic<int64_t> at_ms;  // 0: free
+
+  bool is(CacheZone::Key key) const { return high.load() == key.high && low.load() == key.low; }
 };
 
 // Where a record lies, in one word.
@@ -106,8 +117,14 @@ class Hold {
   pthread_mutex_t& lock_;
 };
 
-bool process_lives(int32_t pid);
+// When a process began, in ticks since the machine did; 0: not known.
+uint64_t process_started(int32_t pid);
+// Whether this very process lives, and not another that got its pid.
+bool process_lives(int32_t pid, uint64_t started);
+inline uint16_t tag_of(CacheZone::Key key) { return static_cast<uint16_t>(key.high | 1); }
+struct Carried;
 uint64_t sum(const char* data, size_t n, uint64_t seed);
+uint64_t head_sum_of(const Record& record);
 
 }  // namespace cache
 
@@ -133,8 +150,6 @@ struct CacheZone::Shared : CacheZone::Layout {
   T* at(uint64_t offset) {
     return reinterpret_cast<T*>(reinterpret_cast<char*>(this) + offset);
   }
-  // Takes from a row what it holds. Nobody may use it.
-  void clear_row(size_t row_index);
   std::atomic<uint64_t>* bucket(Key key) { return at<std::atomic<uint64_t>>(cells_at) + key.low % bucket_count * cache::ways; }
   cache::Segment& segment(size_t index) { return at<cache::Segment>(segments_at)[index]; }
   std::atomic<uint32_t>& pin(size_t row_index, size_t index) { return at<std::atomic<uint32_t>>(pins_at)[row_index * segment_count + index]; }
@@ -146,19 +161,38 @@ struct CacheZone::Shared : CacheZone::Layout {
 
   // The cell that leads to the record of a key, its segment pinned by the row; null: there is none.
   std::atomic<uint64_t>* find(Key key, size_t row_index, uint64_t& cell);
+  // Whether a record in a pinned segment is as it was written, and its pieces lie where pieces can.
+  bool is_sound(const cache::Place& place);
   // Pins what the record needs besides its own segment. False, nothing pinned: some of it has gone.
   bool pin_pieces(const cache::Record& record, size_t row_index);
   void unpin_pieces(const cache::Record& record, size_t row_index);
   void insert(Key key, uint64_t cell, size_t row_index);
+  // False: the key has an entry already, or there is no free cell.
+  bool insert_if_absent(Key key, uint64_t cell, size_t row_index);
+  bool row_lives(size_t row_index) { return cache::process_lives(row[row_index].pid.load(), row[row_index].started.load()); }
+  // Which rows belong to live processes: asking is a system call or three.
+  std::array<bool, cache::rows> living();
   // Whether a live process reads or writes in it.
-  bool is_pinned(size_t index);
-  // Makes another segment the one the row fills; false: all of them are in use.
+  bool is_pinned(size_t index, const std::array<bool, cache::rows>& living);
+  // Nothing is pinned or filled by the row any more, wherever its process was when it ended.
+  void clear_row(size_t row_index);
+  // Makes the oldest segment that nobody uses the one the row fills; false: all of them are in use.
+  bool choose_segment(size_t row_index, uint32_t& generation);
+  // The same, and what is asked for in it is kept. At least half of the new one is free then.
   bool take_segment(size_t row_index);
   // Where the record was written; 0: no room. Its segment stays pinned by the row.
-  uint64_t write_record(size_t row_index, Key key, const cache::Piece* pieces, size_t count, std::string_view head, uint64_t body_bytes, uint64_t body_sum);
+  uint64_t write_record(size_t row_index, Key key, const cache::Piece* pieces, size_t count, std::string_view head, uint64_t body_bytes, uint64_t body_sum, uint32_t asked);
   // A chunk of the segment the row fills, with room for at least `least` bytes; its offset, 0: no room.
   uint32_t chunk(size_t row_index, cache::ChunkKind kind, uint32_t least);
-  void carry(size_t row_index, uint32_t index, uint32_t generation, uint64_t used);
+  // The same, only in the segment it fills now.
+  uint32_t chunk_here(size_t row_index, cache::ChunkKind kind, uint32_t least);
+  // Takes what is asked for and lies, wholly or in part, in a segment that is being given up.
+  void collect(size_t row_index, const cache::Place& gone, uint64_t used, std::vector<cache::Carried>& kept);
+  void collect_of(size_t row_index, const cache::Place& gone, const cache::Chunk& chunk, std::vector<cache::Carried>& kept);
+  // Writes as much of it as there is room for, most asked for first; what did not fit stays in kept.
+  void put_back(size_t row_index, std::vector<cache::Carried>& kept, uint64_t up_to);
+  bool put_back_one(size_t row_index, cache::Carried& one, uint64_t up_to);
+  bool takes(size_t row_index, uint64_t bytes, uint64_t up_to);
 
   bool is_current(uint32_t index, uint32_t generation) {
     return index < segment_count && (segment(index).generation.load() & 0xffff) == (generation & 0xffff);

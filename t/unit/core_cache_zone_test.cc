@@ -7,11 +7,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <csignal>
+#include <list>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "check.h"
+#include "core/cache_zone_shared.h"
 #include "core/slab.h"
 
 namespace {
@@ -181,7 +186,180 @@ void leases_and_marks() {
   for (int i = 0; i < 100'000; i += 1000) CHECK(world.zone.is_purged(world.key(i), 2999 + i));
 }
 
+CacheZone::Shared& shared_of(Slab& slab) {
+  size_t total = 0;
+  slab.each_zone([&](std::string_view name, uint64_t bytes) { total = name == "responses" ? static_cast<size_t>(bytes) : total; });
+  return *static_cast<CacheZone::Shared*>(slab.zone("responses", "cache", 2, total).value().memory);
+}
+
+void a_later_purge_stays() {
+  World world;
+  world.zone.purge(world.key(1), 2000);
+  world.zone.purge(world.key(1), 1000);
+  CHECK(world.zone.is_purged(world.key(1), 1500));
+}
+
+void a_damaged_head_is_not_given() {
+  World world;
+  CHECK(world.put(world.key(1), "body", "the head"));
+  {
+    const CacheZone::Entry entry = world.zone.find(world.key(1));
+    const_cast<char*>(entry.head().data())[3] ^= 1;
+  }
+  CHECK(!world.zone.find(world.key(1)));
+  CHECK_EQ(world.zone.usage().faulty, 1U);
+  CHECK_EQ(world.zone.usage().entries, 0U);
+}
+
+// Everything is read after every write of something else: nothing of it may go.
+void keep_reading(World& world, const std::vector<std::string>& bodies, int writes) {
+  for (int i = 0; i < writes; ++i) {
+    CHECK(world.put(world.key(1'000'000 + i), text_of(1, 10'000)));
+    for (size_t j = 0; j < bodies.size(); ++j) CHECK(world.zone.find(world.key(static_cast<int>(j))));
+  }
+  for (size_t j = 0; j < bodies.size(); ++j) CHECK(world.get(world.key(static_cast<int>(j))) == bodies[j]);
+  CHECK_EQ(world.zone.verify().faulty, 0U);
+}
+
+void large_bodies_that_are_asked_for_stay() {
+  World world(32 * CacheZone::segment_bytes);
+  std::vector<std::string> bodies;
+  for (int i = 0; i < 20; ++i) {
+    bodies.push_back(text_of(static_cast<uint64_t>(i), 200'000));
+    CHECK(world.put(world.key(i), bodies.back()));
+    CHECK(world.zone.find(world.key(i)));
+  }
+  keep_reading(world, bodies, 12'000);
+}
+
+void a_replaced_head_stays_with_its_body() {
+  World world(8 * CacheZone::segment_bytes);
+  const std::vector<std::string> bodies = {text_of(0, 10'000), text_of(1, 400'000)};
+  for (int i = 0; i < 2; ++i) CHECK(world.put(world.key(i), bodies[static_cast<size_t>(i)]));
+  for (int i = 0; i < 100; ++i) CHECK(world.put(world.key(100 + i), text_of(1, 10'000)));
+  for (int i = 0; i < 2; ++i) {
+    const CacheZone::Entry entry = world.zone.find(world.key(i));
+    CHECK(world.zone.replace_head(world.key(i), entry, "validated"));
+  }
+  keep_reading(world, bodies, 5000);
+  CHECK_EQ(world.zone.find(world.key(0)).head(), "validated");
+}
+
+// An exact cache of the same room that forgets what was read longest ago.
+struct Exact {
+  bool ask(int key, size_t bytes, size_t room) {
+    const auto known = at.find(key);
+    const bool hit = known != at.end();
+    if (hit) order.erase(known->second);
+    else held += bytes;
+    order.push_front({key, bytes});
+    at[key] = order.begin();
+    for (; held > room; order.pop_back()) held -= order.back().second, at.erase(order.back().first);
+    return hit;
+  }
+  std::list<std::pair<int, size_t>> order;
+  std::unordered_map<int, std::list<std::pair<int, size_t>>::iterator> at;
+  size_t held = 0;
+};
+
+void it_hits_about_as_often_as_an_exact_one() {
+  constexpr size_t room = 64 * CacheZone::segment_bytes, keys = 30'000;
+  World world(room);
+  Exact exact;
+  std::mt19937_64 random(7);
+  std::vector<double> reach(keys);
+  std::vector<size_t> size(keys);
+  double total = 0;
+  for (size_t i = 0; i < keys; ++i) {
+    reach[i] = total += std::pow(static_cast<double>(i + 1), -0.9);
+    size[i] = static_cast<size_t>(1024 * std::pow(64.0, std::generate_canonical<double, 53>(random)));
+  }
+  const std::string bytes(65'536, 'b');
+  int wanted = 0, got = 0;
+  constexpr int turns = 200'000;
+  for (int turn = 0; turn < turns; ++turn) {
+    const auto at = static_cast<size_t>(std::lower_bound(reach.begin(), reach.end(), total * std::generate_canonical<double, 53>(random)) - reach.begin());
+    const Key key = world.key(static_cast<int>(at));
+    const bool hit = static_cast<bool>(world.zone.find(key));
+    if (!hit) CHECK(world.put(key, std::string_view(bytes).substr(0, size[at])));
+    const bool exact_hit = exact.ask(static_cast<int>(at), size[at] + 100, room);
+    if (turn > turns / 3) wanted += exact_hit ? 1 : 0, got += hit ? 1 : 0;
+  }
+  std::fprintf(stderr, "# of %d an exact cache has %d, this one %d\n", turns - turns / 3, wanted, got);
+  CHECK(got > wanted - turns / 3 * 2 * 3 / 100);
+}
+
+void verifying_does_not_ask() {
+  World world;
+  for (int i = 0; i < 3000; ++i) {
+    CHECK(world.put(world.key(i), text_of(static_cast<uint64_t>(i), 10'000)));
+    if (i % 100 == 0) CHECK_EQ(world.zone.verify().faulty, 0U);
+  }
+  CHECK_EQ(world.zone.usage().carried, 0U);
+}
+
 // ---------------------------------------------------------------- several processes
+
+// A process that takes part and dies, without giving anything back, when it has done as it is told.
+template <class Act>
+void in_a_killed_process(World& world, Act&& act) {
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    CacheZone mine = CacheZone::open(world.slab, small).value();
+    act(mine);
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+void a_dead_row_gives_up_only_its_own() {
+  World world;
+  CacheZone::Shared& shared = shared_of(world.slab);
+  in_a_killed_process(world, [&](CacheZone& mine) {  // killed between giving up a segment and saying that it fills none
+    CHECK(mine.begin());
+    shared.segment(shared.row[1].fills.load() - 1).owner.store(0);
+  });
+  const uint32_t left = shared.row[1].fills.load();
+  CHECK(left != 0);
+  for (int i = 0; i < 10'000 && shared.row[0].fills.load() != left; ++i) CHECK(world.put(world.key(i), text_of(1, 5000)));
+  CHECK_EQ(shared.row[0].fills.load(), left);
+  const CacheZone next = CacheZone::open(world.slab, small).value();
+  CHECK_EQ(shared.row[1].fills.load(), 0U);
+  CHECK_EQ(shared.segment(left - 1).owner.load(), 1U);
+}
+
+void no_segment_is_lost_to_the_dead() {
+  World world;
+  CacheZone::Shared& shared = shared_of(world.slab);
+  for (int i = 0; i < 3; ++i) {
+    in_a_killed_process(world, [&](CacheZone& mine) {  // killed between taking a segment and saying that it fills it
+      CHECK(mine.begin());
+      shared.row[1].fills.store(0);
+    });
+  }
+  const CacheZone next = CacheZone::open(world.slab, small).value();
+  for (size_t i = 0; i < shared.segment_count; ++i) CHECK_EQ(shared.segment(i).owner.load(), 0U);
+}
+
+void a_pid_is_not_a_process() {
+  World world;
+  CacheZone::Shared& shared = shared_of(world.slab);
+  CHECK(shared.row_lives(0));
+  in_a_killed_process(world, [&](CacheZone& mine) {
+    CHECK(mine.lease(world.key(1), 0, 1000));
+    shared.pin(1, 0).store(1);
+  });
+  shared.row[1].pid.store(::getpid());  // as if this one had got its pid
+  for (goma::core::cache::Lease& lease : shared.lease) lease.pid = lease.pid != 0 ? ::getpid() : 0;
+  shared.row[1].started.fetch_sub(1);
+  for (goma::core::cache::Lease& lease : shared.lease) --lease.started;
+  CHECK(!shared.row_lives(1));
+  CHECK_EQ(world.zone.usage().pinned_segments, 0U);
+  CHECK(!world.zone.is_leased(world.key(1), 10));
+}
 
 // Writes and reads at random for ever; ends with 1 when it sees what nobody wrote.
 [[noreturn]] void churn(Slab& slab, uint64_t seed) {
@@ -246,4 +424,6 @@ void killed_at_any_instant() {
 }  // namespace
 
 GOMA_TESTS(keys_depend_on_all_of_it, what_is_published_is_found, bodies_of_all_sizes, an_abandoned_draft_is_nothing, too_large_is_refused, a_head_is_replaced, what_is_asked_for_stays,
-           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, killed_at_any_instant)
+           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, a_later_purge_stays, a_damaged_head_is_not_given, verifying_does_not_ask, large_bodies_that_are_asked_for_stay,
+           a_replaced_head_stays_with_its_body, it_hits_about_as_often_as_an_exact_one, a_dead_row_gives_up_only_its_own, no_segment_is_lost_to_the_dead,
+           a_pid_is_not_a_process, killed_at_any_instant)
