@@ -20,7 +20,7 @@ using core::Code;
 
 constexpr std::string_view verbs[] = {"status", "reload", "test",     "stop",    "quit",   "reopen", "upgrade", "ping",
                                       "workers", "routes", "backends", "certificates", "zones", "redis", "limits", "cache", "config", "help", "version"};
-constexpr std::string_view options[] = {"--json", "--workers", "--help", "--version", "--prefix", "--socket"};
+constexpr std::string_view options[] = {"--json", "--workers", "--verify", "--help", "--version", "--prefix", "--socket"};
 
 constexpr const char* help = R"(gomactl - drive a running goma
 
@@ -38,7 +38,7 @@ usage: gomactl [-p DIR | -s SOCKET] [--json] COMMAND
   routes              the routes that serve
   backends            the backends
   certificates        the certificates and when they end
-  zones               the shared memory and how full it is
+  zones [--verify]    the shared memory and how full it is; is it whole
   redis               the Redis that hosts share, as this host sees it
   limits              the bans that hold
   limits lift CLIENT  end the bans of a client, as "limits" shows it, or of "all"
@@ -57,7 +57,7 @@ Exit codes: 0 done, 1 refused or failed, 2 bad usage, 3 not running, 4 no permis
 
 struct Request {
   std::string prefix, socket, workers;
-  bool json = false, help = false, version = false;
+  bool json = false, verify = false, help = false, version = false;
   std::vector<std::string> words;
 };
 
@@ -91,6 +91,8 @@ int read(int argc, char** argv, Request& request) {
       *into = attached ? value : argv[++i];
     } else if (word == "--json") {
       request.json = true;
+    } else if (word == "--verify") {
+      request.verify = true;
     } else if (word == "-h" || word == "--help") {
       request.help = true;
     } else if (word == "-v" || word == "--version") {
@@ -116,6 +118,7 @@ int check_words(const Request& request) {
   if (verb == "limits" && request.words.size() > 1 && (request.words.size() < 3 || request.words[1] != "lift")) return misuse("limits wants nothing, or \"lift\" and a client");
   const bool all = request.words.size() == 3 && request.words[2] == "all";
   if (verb == "cache" && (request.words.size() < 3 || request.words[1] != "purge" || (request.words.size() == 3 && !all))) return misuse("cache wants \"purge\" and url, prefix or tag with what to purge, or all");
+  if (request.verify && verb != "zones") return misuse("--verify belongs to zones");
   if (!request.workers.empty() && verb != "reload") return misuse("--workers belongs to reload");
   return 0;
 }
@@ -125,6 +128,7 @@ int ask(const Request& request) {
   std::vector<std::string> words = {request.words.front()};
   if (request.json) words.emplace_back("--json");
   if (words.front() == "limits" || words.front() == "cache") words.insert(words.end(), request.words.begin() + 1, request.words.end());
+  if (request.verify) words.emplace_back("verify");
   if (!request.workers.empty()) words.push_back("workers=" + request.workers);
   core::Result<int> code = core::ask_control(socket, words, [](char kind, std::string_view line) {
     fmt::print(kind == 'e' ? stderr : stdout, "{}\n", line);

@@ -90,6 +90,7 @@ class Master final : public FamilyListener {
 
   // requests (master_requests.cc)
   void on_request(uint64_t client, const std::vector<std::string>& words);
+  void request_zones(const Waiter& waiter, bool verify);
   void request_reload(const Waiter& waiter, const std::vector<std::string>& options);
   void request_test(const Waiter& waiter);
   void request_upgrade(const Waiter& waiter);

@@ -9,6 +9,7 @@
 
 #include <ctime>
 
+#include "core/cache_zone.h"
 #include "core/limit_zone.h"
 #include "core/log.h"
 
@@ -171,6 +172,24 @@ Answer change_answer(const ChangeOutcome& o, const Generation* current, bool jso
 
 // ---------------------------------------------------------------- shared memory
 
+namespace {
+
+// The response store, with every checksum compared where that is asked for; nothing: there is none.
+std::optional<CacheZone::Usage> look_at_responses(Slab& slab, bool verify) {
+  if (!CacheZone::exists(slab)) return std::nullopt;
+  Result<CacheZone> zone = CacheZone::open(slab, 4 * CacheZone::segment_bytes);
+  if (!zone.ok()) return std::nullopt;
+  return verify ? zone.value().verify() : zone.value().usage();
+}
+
+}  // namespace
+
+bool zones_are_consistent(Slab& slab, int64_t now_ns) {
+  const std::optional<CacheZone::Usage> before = look_at_responses(slab, false), after = look_at_responses(slab, true);
+  const Result<LimitZone> limits = LimitZone::open(slab);
+  return (!before || before->faulty == after->faulty) && (!limits.ok() || limits.value().usage(now_ns).doubled == 0);
+}
+
 std::string zones_text(Slab& slab, int64_t now_ns) {
   const Slab::Usage usage = slab.usage();
   std::string text = fmt::format("shared memory of {}, {} given to zones\n", size_text(usage.size), size_text(usage.taken));
@@ -179,6 +198,10 @@ std::string zones_text(Slab& slab, int64_t now_ns) {
     const LimitZone::Usage use = limits.value().usage(now_ns);
     text += fmt::format("limits: {} of {} cells live, {} ban{}, {} forgotten and {} not counted for lack of room, {}\n", use.live, use.cells, use.bans,
                         plural(use.bans), use.evicted, use.crowded, use.doubled == 0 ? "consistent" : fmt::format("{} keys twice", use.doubled));
+  }
+  if (const std::optional<CacheZone::Usage> use = look_at_responses(slab, false)) {
+    text += fmt::format("responses: {} of {} in {} of {} segments, {} pinned; {} forgotten, {} kept on, {} not stored for lack of room, {} damaged\n", use->entries,
+                        size_text(use->entry_bytes), use->used_segments, use->segments, use->pinned_segments, use->evicted, use->carried, use->refused, use->faulty);
   }
   return text;
 }
@@ -193,6 +216,10 @@ std::string zones_json(Slab& slab, int64_t now_ns) {
     const LimitZone::Usage use = found.value().usage(now_ns);
     limits = fmt::format(",\"limits\":{{\"cells\":{},\"live\":{},\"bans\":{},\"evicted\":{},\"crowded\":{},\"doubled\":{}}}", use.cells, use.live,
                          use.bans, use.evicted, use.crowded, use.doubled);
+  }
+  if (const std::optional<CacheZone::Usage> use = look_at_responses(slab, false)) {
+    limits += fmt::format(",\"responses\":{{\"entries\":{},\"entryBytes\":{},\"segments\":{},\"used\":{},\"pinned\":{},\"evicted\":{},\"carried\":{},\"refused\":{},\"faulty\":{}}}",
+                          use->entries, use->entry_bytes, use->segments, use->used_segments, use->pinned_segments, use->evicted, use->carried, use->refused, use->faulty);
   }
   return fmt::format("{{\"bytes\":{},\"taken\":{},\"zones\":[{}]{}}}\n", usage.size, usage.taken, zones, limits);
 }

@@ -30,6 +30,9 @@ std::string status_text(const StatusInput& input);
 std::string status_json(const StatusInput& input);
 std::string workers_text(const Family& family);
 std::string workers_json(const Family& family);
+// Compares stored responses with their checksums, dropping what does not agree, and looks for limits counted twice. False:
+// something was damaged.
+bool zones_are_consistent(Slab& slab, int64_t now_ns);
 // The zones of the shared memory, and how full those are that fill. now_ns: CLOCK_MONOTONIC.
 std::string zones_text(Slab& slab, int64_t now_ns);
 std::string zones_json(Slab& slab, int64_t now_ns);
