@@ -36,7 +36,7 @@ class Reader(threading.Thread):
         while not self.stop:
             path = f"/k/{int(self.random.paretovariate(0.7)) % 400}"
             try:
-                client = client or Client(goma.address)
+                client = client or Client(goma.address, timeout=30)     # a slot that dies often is started again after up to 10 s
                 reply = client.get(path, {"X-Client": str(self.random.randrange(20_000))})
             except (OSError, Closed, ValueError):
                 client, self.lost = None, self.lost + 1
