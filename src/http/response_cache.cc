@@ -300,6 +300,12 @@ void ResponseCache::pass(Exchange& x, Work& w) const {
   if (w.lease.is_shared()) SharedStore::pass(*x.runtime().redis, w.shared_name, ResponseStore::pass_ms);
 }
 
+// A delay of some milliseconds is none, also when a second ended meanwhile.
+static Exchanged exchanged(int64_t asked_ms, int64_t received_ms) {
+  const int64_t received_s = received_ms / 1000;
+  return {received_s - (received_ms - asked_ms) / 1000, received_s};
+}
+
 // The fields that are the response's own: without those of this exchange, of the connection, and of other caches.
 static Headers* own_fields(Exchange& x) {
   auto* fields = x.arena().make<Headers>(x.arena());
@@ -333,7 +339,7 @@ Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
   const CacheControl said = parse_response_cache_control(fields);
   facts.stored_ms = w.store->wall_ms();
   fields.add(HeaderId::age, x.response().headers.get(HeaderId::age));
-  facts.freshness = freshness_of(facts.status, said, fields, s_.freshness, {w.asked_ms / 1000, facts.stored_ms / 1000});
+  facts.freshness = freshness_of(facts.status, said, fields, s_.freshness, exchanged(w.asked_ms, facts.stored_ms));
   fields.remove(HeaderId::age);
   std::vector<StoreKey> tags;
   for (size_t i = 0; i < response.tags(); ++i) tags.push_back(response.tag(i));
@@ -365,7 +371,7 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
   StoredFacts facts;
   facts.status = response.status;
   facts.stored_ms = w.store->wall_ms();
-  facts.freshness = freshness_of(response.status, said, response.headers, s_.freshness, {w.asked_ms / 1000, facts.stored_ms / 1000});
+  facts.freshness = freshness_of(response.status, said, response.headers, s_.freshness, exchanged(w.asked_ms, facts.stored_ms));
   if (facts.freshness.lifetime_s <= facts.freshness.age_s) return false;
   core::CacheZone::Draft draft = w.store->begin();
   if (!draft) return false;
