@@ -141,6 +141,36 @@ same((goma.worker_pids() + [goma.manager_pid()], state(goma)["configured"], goma
 goma.stop()
 sentinels.stop()
 
+server = RedisServer()
+goma = host({"addr": server.address})
+expect(wait_for(lambda: state(goma)["usable"]), "one server is used")
+server.pause()
+served(goma, "frozen, before it is taken out")
+goma.configure(routes, middlewares, **gateway)
+same(goma.reload()[0], 0, "a reload without it")
+expect(wait_for(lambda: goma.metrics()["goma_limit_apart"] == 0), "nobody is apart from nobody")
+server.go_on()
+
+# --- flushOnStartup: at the start of the first host, never at a reload
+
+goma.configure(*setting(None)[:2], **{**gateway, "redis": {"addr": server.address, "flushOnStartup": True}})
+server.cli("SET", "kept", "1")
+same(goma.reload()[0], 0, "a reload that asks for an empty database")
+expect(wait_for(lambda: state(goma)["usable"] and server.cli("ZCARD", "goma:hosts") == 1), "lives with Redis again")
+same(server.cli("EXISTS", "kept"), 1, "and empties nothing")
+goma.stop()
+server.cli("DEL", "goma:hosts")
+goma = host({"addr": server.address, "flushOnStartup": True})
+expect(wait_for(lambda: server.cli("EXISTS", "kept") == 0), "the first host that starts does")
+expect(wait_for(lambda: server.cli("ZCARD", "goma:hosts") == 1), "and signs afterwards")
+server.cli("SET", "kept", "1")
+second = host({"addr": server.address, "flushOnStartup": True})
+expect(wait_for(lambda: server.cli("ZCARD", "goma:hosts") == 2), "a second host")
+same(server.cli("EXISTS", "kept"), 1, "empties nothing")
+goma.stop()
+second.stop()
+server.stop()
+
 # --- a cluster with a hole
 
 cluster = RedisCluster(unassigned=(0, 1000))

@@ -88,7 +88,12 @@ HostLink::~HostLink() { redis_.unsubscribe(*this); }
 void HostLink::configure(std::shared_ptr<const RedisSettings> settings) {
   settings_ = std::move(settings);
   redis_.configure(settings_);
-  if (!settings_ || !presence_) return timer_.stop();
+  // Only the first configuration of a master's life is a start; a reload never empties anything.
+  if (presence_ && presence_->first_time()) flush_wanted_ = settings_ && settings_->flush_on_startup;
+  if (!settings_ || !presence_) {
+    for (RedisCall* call : {&beat_, &flush_, &read_bans_, &read_purges_}) call->cancel();
+    return timer_.stop();
+  }
   if (!subscribed_) redis_.subscribe(ban_channel, *this);
   if (!subscribed_) redis_.subscribe(purge_channel, *this);
   subscribed_ = true;
@@ -109,7 +114,7 @@ void HostLink::beat() {
   if (beat_.pending() || flush_.pending() || !redis_.usable()) return;
   const std::string name = presence_->name(), alive = std::to_string(Presence::alive_ms);
   const std::string_view keys[] = {hosts_key, flush_key}, arguments[] = {name, alive};
-  if (settings_->flush_on_startup && presence_->first_time()) return redis_.run(alone, keys, arguments, flush_, 5'000);
+  if (flush_wanted_) return redis_.run(alone, keys, arguments, flush_, 5'000);
   redis_.run(beats, std::span(keys).first(1), arguments, beat_, beat_ms);
 }
 
@@ -121,9 +126,11 @@ void HostLink::on_beat(const RedisResult& result) {
 }
 
 void HostLink::on_flushed(const RedisResult& result) {
-  if (!result.ok()) {
-    log::error("flushOnStartup: Redis was not emptied", {{"outcome", outcome_name(result.outcome)}, {"detail", result.detail}});
-  } else if (result.reply.integer() != 0) {
+  if (!result.ok()) {  // the next beat tries again
+    return log::error("flushOnStartup: Redis was not emptied", {{"outcome", outcome_name(result.outcome)}, {"detail", result.detail}});
+  }
+  flush_wanted_ = false;
+  if (result.reply.integer() != 0) {
     constexpr std::string_view words[] = {"FLUSHDB"};
     redis_.post_to_primaries(words);
     log::warn("flushOnStartup: Redis was emptied", {{"place", settings_->place}});
@@ -220,7 +227,6 @@ void HostLink::on_purges(const RedisResult& result) {
     const std::optional<Purge> purge = Purge::read(news[i][1][1].text());
     if (purge) apply(*purge, std::strtoll(last_purge_.c_str(), nullptr, 10));
   }
-  if (first_time && news.size() == 0) last_purge_ = fmt::format("{}-0", cluster_ms());
 }
 
 std::string HostLink::purge(const std::string& what, bool json) {

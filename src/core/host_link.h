@@ -80,6 +80,7 @@ class HostLink final : private RedisListener {
   std::string last_purge_ = "0-0";  // of the stream, that this manager has read
   int beats_ = 0;
   bool subscribed_ = false;
+  bool flush_wanted_ = false;
 };
 
 }  // namespace goma::core

@@ -229,10 +229,20 @@ void LimitMirror::rest(Account& account) {
   lists_->idle.push_back(account);
 }
 
+// Redis was taken out of the configuration: nobody is to be told any more.
+void LimitMirror::forget_all() {
+  accounts_.clear();
+  owing_ = flying_ = 0;
+  failed_ = false;
+  metrics_.set(accounts_gauge_, 0);
+  metrics_.set(apart_gauge_, 0);
+}
+
 // ---------------------------------------------------------------- postings
 
 // Who is apart and owes nothing asks all the same, to hear when that ends.
 void LimitMirror::on_tick() {
+  if (!configured()) return forget_all();
   metrics_.set(apart_gauge_, apart() ? 1 : 0);
   constexpr std::string_view ping[] = {"PING"};
   if (failed_ && owing_ == 0 && !probe_.pending() && redis_.usable()) redis_.send({}, ping, probe_);

@@ -59,7 +59,7 @@ class LimitMirror {
   // Whether there are other hosts to agree with at all.
   bool configured() const { return redis_.configured(); }
   // Whether Redis did not take what was posted last, or cannot be reached now.
-  bool apart() const { return failed_ || !redis_.usable(); }
+  bool apart() const { return configured() && (failed_ || !redis_.usable()); }
   // For how many a request counts here: 1, or the hosts known last while apart.
   int64_t share() const;
 
@@ -113,6 +113,7 @@ class LimitMirror {
   Account* open(uint64_t id, std::string key);
   void note(Account& account);
   void on_tick();
+  void forget_all();
   void on_probe(const RedisResult& result) { judge(result); }
   void post_due(int64_t older_than_us, bool all);
   void post(Account& account);

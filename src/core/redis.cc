@@ -26,7 +26,6 @@ constexpr int64_t complaint_ms = 60'000;
 constexpr int64_t flap_ms = 5'000;      // what comes and goes faster is told once
 constexpr int64_t retirement_ms = 2'000;
 constexpr size_t most_waiting = 4'096;  // requests for which there is no link yet
-constexpr size_t kept_requests = 256;
 constexpr size_t kept_bytes = 4'096;    // of a request that is kept for the next command
 
 }  // namespace
@@ -80,6 +79,14 @@ struct Redis::State final : RedisAsker {
     if (clock == clocks.end()) clock = clocks.insert(clocks.end(), std::make_unique<Clock>(limit_ms));
     (*clock)->requests.push_back(request);
     if (!ticker.running()) ticker.start(clock_ms);
+    return request;
+  }
+
+  RedisRequest& make(int64_t limit_ms, std::span<const std::string_view> words, std::string_view key = {}) {
+    RedisRequest& request = make(limit_ms);
+    if (!key.empty()) request.slot = redis_slot(key);
+    begin_command(request.wire, words.size());
+    for (const std::string_view word : words) append_command(request.wire, word);
     return request;
   }
 
@@ -314,24 +321,13 @@ struct Redis::State final : RedisAsker {
 
   void keep_house() {
     std::erase_if(retired, [this](const Retired& r) { return r.until_ms <= loop.now_ms(); });
-    if (free.size() > kept_requests) free_spare();
     if (!retired.empty()) housekeeping.start(retirement_ms);
-  }
-
-  void free_spare() {
-    while (free.size() > kept_requests) {
-      const RedisRequest* spare = free.back();
-      free.pop_back();
-      std::erase_if(all, [spare](const std::unique_ptr<RedisRequest>& r) { return r.get() == spare; });
-    }
   }
 
   // ---------------------------------------------------------------- the topology's own questions
 
   void ask(RedisLink& link, std::initializer_list<std::string_view> words, RedisCall& call) override {
-    RedisRequest& request = make(question_ms);
-    begin_command(request.wire, words.size());
-    for (const std::string_view word : words) append_command(request.wire, word);
+    RedisRequest& request = make(question_ms, {words.begin(), words.size()});
     attach(request, call);
     if (link.can_take()) return link.send(request);
     retry_later(request);
@@ -360,7 +356,7 @@ struct Redis::State final : RedisAsker {
   Deferred place_all;
   int64_t configured_ms = 0, since_ms = 0, complained_ms = 0, told_ms = 0;
   std::string told_problem;
-  bool was_usable = false;
+  bool was_usable = false;  // as of the last change: asked for with every limit
   bool shutting_down = false;
 };
 
@@ -380,7 +376,7 @@ void Redis::configure(std::shared_ptr<const RedisSettings> settings) { s_->confi
 
 bool Redis::configured() const { return s_->settings != nullptr; }
 
-bool Redis::usable() const { return s_->is_usable(); }
+bool Redis::usable() const { return s_->was_usable; }
 
 RedisState Redis::state() const {
   RedisState state;
@@ -398,10 +394,7 @@ RedisState Redis::state() const {
 
 void Redis::send(std::string_view key, std::span<const std::string_view> words, RedisCall& call, int64_t timeout_ms) {
   GOMA_CHECK(!call.pending());
-  RedisRequest& request = s_->make(timeout_ms);
-  if (!key.empty()) request.slot = redis_slot(key);
-  begin_command(request.wire, words.size());
-  for (const std::string_view word : words) append_command(request.wire, word);
+  RedisRequest& request = s_->make(timeout_ms, words, key);
   s_->attach(request, call);
   s_->submit(request);
 }
@@ -422,19 +415,13 @@ void Redis::run(const RedisScript& script, std::span<const std::string_view> key
 }
 
 void Redis::post(std::string_view key, std::span<const std::string_view> words) {
-  RedisRequest& request = s_->make(0);
-  if (!key.empty()) request.slot = redis_slot(key);
-  begin_command(request.wire, words.size());
-  for (const std::string_view word : words) append_command(request.wire, word);
-  s_->submit(request);
+  s_->submit(s_->make(0, words, key));
 }
 
 void Redis::post_to_primaries(std::span<const std::string_view> words) {
   if (!s_->topology) return;
   for (RedisLink* link : s_->topology->primaries()) {
-    RedisRequest& request = s_->make(0);
-    begin_command(request.wire, words.size());
-    for (const std::string_view word : words) append_command(request.wire, word);
+    RedisRequest& request = s_->make(0, words);
     link->can_take() ? link->send(request) : s_->end(request, RedisResult::Outcome::unavailable, link->problem());
   }
 }

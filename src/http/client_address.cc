@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 
 #include "core/text.h"
@@ -175,6 +176,13 @@ std::string network_text(std::string_view ip, int ipv6_prefix) {
   char text[INET6_ADDRSTRLEN];
   ::inet_ntop(AF_INET6, bits->data(), text, sizeof text);
   return ipv6_prefix == 128 ? std::string(text) : fmt::format("{}/{}", text, ipv6_prefix);
+}
+
+uint64_t network_key(const core::Address& peer) {
+  uint64_t key = 0;
+  const bool v4 = peer.family() == core::Address::Family::ipv4;
+  std::memcpy(&key, peer.bytes().data() + (v4 ? 8 : 0), sizeof key);
+  return key != 0 ? key : 1;
 }
 
 }  // namespace goma::http

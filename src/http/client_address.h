@@ -33,6 +33,9 @@ std::string_view network_of(std::string_view ip, int ipv6_prefix, core::Arena& a
 // The same as text: "192.0.2.1", "2001:db8:1:2::/64".
 std::string network_text(std::string_view ip, int ipv6_prefix);
 
+// The same as a number, with the first 64 bits of an IPv6 address; never 0.
+uint64_t network_key(const core::Address& address);
+
 class TrustedProxies {
  public:
   static constexpr size_t max_entries = 64;

@@ -14,21 +14,20 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <utility>
 
 #include "core/helper.h"
-#include "core/presence.h"
-#include "core/redis.h"
 #include "core/log.h"
 #include "core/metric.h"
+#include "http/client_address.h"
 #include "http/config_modules.h"
 #include "http/describe_site.h"
 #include "http/errands.h"
 #include "http/greeting.h"
 #include "http/h1_server.h"
 #include "http/h2_server.h"
+#include "http/host_share.h"
 #include "http/pass_through.h"
 #include "http/prometheus.h"
 #include "http/response_store.h"
@@ -45,8 +44,6 @@ constexpr int shed_candidates = 64;
 constexpr int64_t hold_ms = 20;
 constexpr int64_t patience_ms = 1'000;
 constexpr int64_t goodbye_ms = 400;  // less than a worker in a hurry has after its grace
-constexpr int64_t last_words_ms = 100;
-constexpr int last_words = 20;
 constexpr size_t reserved_descriptors = 64;  // for logs, pipes, channels
 constexpr std::string_view busy_answer =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 24\r\n"
@@ -58,14 +55,6 @@ C& adopt(List& connections, Arguments&&... arguments) {
   C& made = *std::make_unique<C>(std::forward<Arguments>(arguments)...).release();
   connections.push_back(made);
   return made;
-}
-
-// An IPv4 address, or the /64 that an IPv6 client can choose addresses from.
-uint64_t address_key(const core::Address& peer) {
-  uint64_t key = 0;
-  const bool v4 = peer.family() == core::Address::Family::ipv4;
-  std::memcpy(&key, peer.bytes().data() + (v4 ? 8 : 0), sizeof key);
-  return key != 0 ? key : 1;
 }
 
 int spare_descriptor() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
@@ -93,10 +82,8 @@ struct Server::Worker {
         runtime{*c.loop, *c.wheel, buffers, chunks},
         peers(runtime),
         metrics(*c.metrics),
-        redis({*c.loop, *c.wheel, buffers, *resolver, c.metrics}),
         access_log(*c.loop, [](std::string_view lines) { core::log::write_lines(lines); }),
         responses(*c.loop, &metrics), errands(runtime) {
-    runtime.redis = &redis;
     runtime.resolver = resolver.get();
     runtime.peers = &peers;
     runtime.metrics = &metrics;
@@ -113,27 +100,10 @@ struct Server::Worker {
     } else {
       core::log::warn("OCSP responses that are fetched are not shown", {{"error", table.error().text}});
     }
-    if (core::Result<core::LimitZone> zone = core::LimitZone::open(*c.slab)) {
-      limit_zone.emplace(std::move(zone).value());
-      runtime.limit_zone = &*limit_zone;
-      share_limits();
-    } else {
-      core::log::error("rate limits do not hold", {{"error", zone.error().text}});
-    }
+    share.emplace(context, runtime);
+    responses.keep_time_by(runtime.presence);
     second.bind<&Worker::every_second>(*c.loop, this);
     second.start(1000);
-  }
-
-  void share_limits() {
-    const core::Result<core::Presence> opened = core::Presence::open(*context.slab);
-    if (core::Result<core::Bans> register_of_bans = core::Bans::open(*context.slab, *limit_zone)) bans.emplace(std::move(register_of_bans).value());
-    runtime.bans = bans ? &*bans : nullptr;
-    if (!opened.ok()) return;
-    presence = opened.value();
-    limit_mirror = std::make_unique<core::LimitMirror>(core::LimitMirror::Parts{*context.loop, redis, *limit_zone, *presence, *context.metrics});
-    runtime.limit_mirror = limit_mirror.get();
-    runtime.presence = &*presence;
-    responses.keep_time_by(runtime.presence);
   }
 
   void every_second() {
@@ -164,16 +134,12 @@ struct Server::Worker {
   Runtime runtime;
   PeerPools peers;
   ServerMetrics metrics;
-  core::Redis redis;
   AccessLog access_log;
   std::unique_ptr<PassThrough> pass_through;
   RequestIds ids;
   ResponseStore responses;
   std::optional<Visitors> visitors;
-  std::optional<core::LimitZone> limit_zone;
-  std::optional<core::Presence> presence;
-  std::optional<core::Bans> bans;
-  std::unique_ptr<core::LimitMirror> limit_mirror;
+  std::optional<HostShare> share;
   std::optional<core::TlsTickets> tickets;
   std::optional<core::Staples> staples;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> route_metrics;
@@ -194,7 +160,6 @@ struct Server::Worker {
   core::Timer second;
   core::Timer hold;
   core::Timer parting;
-  int last_words = http::last_words;
   Errands errands;  // they use all of the above
   int64_t full_since_ms = 0;
   bool said_goodbye = false;
@@ -279,7 +244,7 @@ void Server::commit(std::unique_ptr<core::Built> built, uint64_t generation, std
   w.runtime.limits.max_connections = slots();
   w.resolver->configure(resolver_options(site->config()));
   if (old != nullptr && site->config().gateway.networking.dns_cache.clear_on_reload) w.resolver->clear();
-  w.redis.configure(site->redis());
+  w.share->configure(site->redis());
   w.access_log.configure(access_log_settings(site->config()));
   w.note_visitors(site->config().gateway.monitoring);
   if (w.responses.provide(*w.context.slab, site->store_bytes())) w.runtime.responses = &w.responses;
@@ -412,7 +377,7 @@ void Server::admit(int fd, const core::Address& peer, const EntryPoint& entry) {
 // Takes a place among the connections of an address; false when it has its share. Trusted proxies bring many clients.
 bool Server::count_address(const core::Address& peer, const EntryPoint& entry, uint64_t& key) {
   if (peer.is_unix() || entry.is_proxy(peer) || worker_->runtime.site->trusted_proxies().contains(peer)) return true;
-  key = address_key(peer);
+  key = network_key(peer);
   size_t& used = worker_->addresses[key];
   if (used >= worker_->runtime.limits.max_per_address) return false;
   ++used;
@@ -619,11 +584,7 @@ void Server::check_drained() {
   Worker& w = *worker_;
   if (!w.runtime.draining || w.count != 0 || w.pass_through->sessions() != 0 || !w.drained) return;
   w.grace.stop();
-  if (w.limit_mirror && !w.limit_mirror->settled() && w.last_words-- > 0) {  // other hosts hear of what was let in last
-    w.limit_mirror->settle();
-    w.parting.start(last_words_ms / last_words);
-    return;
-  }
+  if (!w.share->has_said_all()) return w.parting.start(HostShare::last_words_ms);  // other hosts hear of what was let in last
   w.access_log.flush();
   std::function<void()> done = std::move(w.drained);
   w.drained = nullptr;
