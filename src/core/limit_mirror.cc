@@ -110,7 +110,7 @@ struct LimitMirror::Account {
   int64_t until_ns = 0;     // of a count
   int64_t keep_until_ms = 0;
   bool apart = false;       // some of `taken` was taken while apart
-  int64_t overcharged_ns = 0;  // by the price that held then, of what is posted
+  int64_t quiet_until_ns = 0;  // until then the level here may be higher than the common one
   uint32_t taken = 0;       // not posted
   uint32_t posted = 0;      // on its way
   uint64_t sequence = 0;    // of that posting
@@ -291,20 +291,19 @@ void LimitMirror::post(Account& account) {
 }
 
 // After a time apart the level of this host is its share of the common one, at a price of as many as there were hosts: so
-// that part of it is what all others must know.
+// that part of it is what all others must know. The level here stays as it is: what it is too high is earned back while
+// the others come back too, and until then it says nothing of what Redis may have forgotten.
 void LimitMirror::post_level(Account& account) {
   const Bucket bucket{account.id, account.interval_ns, account.capacity_ns};
   int64_t taken_ns = account.posted * account.interval_ns;
   int64_t age_us = loop_.now_us() - account.posted_first_us;
-  int64_t known_ns = known_debt_ns(bucket, account.posted);
-  account.overcharged_ns = 0;
+  const int64_t now_ns = loop_.now_us() * 1000;
   if (std::exchange(account.apart, false)) {
-    const int64_t debt_ns = std::max<int64_t>(zone_.full_at(account.id) - loop_.now_us() * 1000, 0);
-    taken_ns = debt_ns / presence_.hosts();
-    account.overcharged_ns = debt_ns - taken_ns;
+    taken_ns = std::max<int64_t>(zone_.full_at(account.id) - now_ns, 0) / presence_.hosts();
     age_us = 0;
-    known_ns = -longest_ns;
+    account.quiet_until_ns = now_ns + account.capacity_ns;
   }
+  const int64_t known_ns = now_ns < account.quiet_until_ns ? -longest_ns : known_debt_ns(bucket, account.posted);
   const std::string taken = seconds(taken_ns), age = seconds(age_us * 1000), known = seconds(known_ns);
   const std::string_view keys[] = {account.key}, arguments[] = {taken, age, known};
   redis_.run(settle_level_script(), keys, arguments, account.call);
@@ -350,7 +349,6 @@ void LimitMirror::finish(Account& account, const RedisResult& result) {
 void LimitMirror::apply(Account& account, const RedisReply& reply) {
   const int64_t now_ns = loop_.now_us() * 1000;
   if (account.is_level()) {
-    if (account.overcharged_ns > 0) zone_.lower(account.id, now_ns, std::exchange(account.overcharged_ns, 0));
     const int64_t debt_ns = nanoseconds(reply.text()) + account.taken * account.interval_ns;
     if (debt_ns > 0) zone_.raise(account.id, now_ns, now_ns + debt_ns);
     return;

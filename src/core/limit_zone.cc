@@ -190,13 +190,6 @@ void LimitZone::raise(uint64_t id, int64_t now_ns, int64_t full_ns) {
   });
 }
 
-void LimitZone::lower(uint64_t id, int64_t now_ns, int64_t by_ns) {
-  update(key_of(id, Kind::level), now_ns, [&](uint64_t old) -> std::optional<uint64_t> {
-    if (static_cast<int64_t>(old) <= now_ns) return std::nullopt;
-    return static_cast<uint64_t>(std::max(static_cast<int64_t>(old) - by_ns, now_ns));
-  });
-}
-
 std::optional<uint32_t> LimitZone::count(uint64_t id, int64_t now_ns, uint32_t limit, int64_t until_ns, bool renew, uint32_t step) {
   std::optional<uint32_t> counted;
   update(key_of(id, Kind::count), now_ns, [&](uint64_t old) -> std::optional<uint64_t> {

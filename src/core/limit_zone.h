@@ -58,8 +58,6 @@ class LimitZone {
   int64_t full_at(uint64_t id) const { return static_cast<int64_t>(find(key_of(id, Kind::level))); }
   // Others took from the same bucket: it will not be full before full_ns. Its debt may exceed any capacity then.
   void raise(uint64_t id, int64_t now_ns, int64_t full_ns);
-  // Less was taken than it seemed, by so much.
-  void lower(uint64_t id, int64_t now_ns, int64_t by_ns);
 
   // Counts `step` more unless the limit is reached; the count is forgotten at until_ns (the first one's, or with
   // `renew` the latest one's). Returns the count with these; nothing when the limit is reached.

@@ -20,7 +20,7 @@ namespace goma::core {
 namespace {
 
 constexpr int64_t first_pause_ms = 50;
-constexpr int64_t longest_pause_ms = 5'000;
+constexpr int64_t longest_pause_ms = 1'000;  // hosts that come back one after the other let in more meanwhile
 constexpr int64_t loading_pause_ms = 250;
 constexpr int64_t proving_ms = 2'000;  // a connection that ends sooner has proved nothing
 constexpr size_t most_elements = 262'144;  // of all lists of a reply
