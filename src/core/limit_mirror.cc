@@ -110,7 +110,6 @@ struct LimitMirror::Account {
   int64_t until_ns = 0;     // of a count
   int64_t keep_until_ms = 0;
   bool apart = false;       // some of `taken` was taken while apart
-  int64_t quiet_until_ns = 0;  // until then the level here may be higher than the common one
   uint32_t taken = 0;       // not posted
   uint32_t posted = 0;      // on its way
   uint64_t sequence = 0;    // of that posting
@@ -159,7 +158,7 @@ const RedisScript& LimitMirror::count_script() {
   return script;
 }
 
-int64_t LimitMirror::share() const { return apart() ? presence_.hosts() : 1; }
+int64_t LimitMirror::share() const { return apart() || loop_.now_us() < share_until_us_ ? presence_.hosts() : 1; }
 
 // ---------------------------------------------------------------- accounts
 
@@ -245,6 +244,7 @@ void LimitMirror::on_tick() {
   if (!configured()) return forget_all();
   metrics_.set(apart_gauge_, apart() ? 1 : 0);
   constexpr std::string_view ping[] = {"PING"};
+  if (apart()) share_until_us_ = loop_.now_us() + return_ms * 1000;
   if (failed_ && owing_ == 0 && !probe_.pending() && redis_.usable()) redis_.send({}, ping, probe_);
   post_due(loop_.now_us() - late_ms * 1000, false);
   if (owing_ > 0 || apart()) tick_.start(soon_ms);
@@ -290,21 +290,14 @@ void LimitMirror::post(Account& account) {
   redis_.run(settle_count_script(), keys, arguments, account.call);
 }
 
-// After a time apart the level of this host is its share of the common one, at a price of as many as there were hosts: so
-// that part of it is what all others must know. The level here stays as it is: what it is too high is earned back while
-// the others come back too, and until then it says nothing of what Redis may have forgotten.
+// After a time apart the level of this host, where every request counted for as many as there were hosts, is the best
+// guess of the common one: Redis is told that it is at least that, which may be said twice or by several hosts.
 void LimitMirror::post_level(Account& account) {
   const Bucket bucket{account.id, account.interval_ns, account.capacity_ns};
-  int64_t taken_ns = account.posted * account.interval_ns;
-  int64_t age_us = loop_.now_us() - account.posted_first_us;
-  const int64_t now_ns = loop_.now_us() * 1000;
-  if (std::exchange(account.apart, false)) {
-    taken_ns = std::max<int64_t>(zone_.full_at(account.id) - now_ns, 0) / presence_.hosts();
-    age_us = 0;
-    account.quiet_until_ns = now_ns + account.capacity_ns;
-  }
-  const int64_t known_ns = now_ns < account.quiet_until_ns ? -longest_ns : known_debt_ns(bucket, account.posted);
-  const std::string taken = seconds(taken_ns), age = seconds(age_us * 1000), known = seconds(known_ns);
+  const bool was_apart = std::exchange(account.apart, false);
+  const std::string taken = seconds(was_apart ? 0 : account.posted * account.interval_ns);
+  const std::string age = seconds(was_apart ? 0 : (loop_.now_us() - account.posted_first_us) * 1000);
+  const std::string known = seconds(was_apart ? std::max(zone_.full_at(account.id) - loop_.now_us() * 1000, -longest_ns) : known_debt_ns(bucket, account.posted));
   const std::string_view keys[] = {account.key}, arguments[] = {taken, age, known};
   redis_.run(settle_level_script(), keys, arguments, account.call);
 }

@@ -12,10 +12,10 @@
 //   idle     nothing is owed; kept while there is room, so that its name needs not be made again
 //
 // While Redis cannot be reached the worker is apart: what it takes gathers, and it counts every request for as many as
-// there were hosts (core/presence.h), so that each host keeps to its share. When Redis is back a bucket is posted as
-// what this host's share still owes then: what was taken long ago has been earned back. Counts are posted with a number that
-// Redis remembers, so that nothing is counted twice when an answer was lost; a posting of a level of which that is
-// not known is given up, because a bucket forgets by itself.
+// there were hosts (core/presence.h), so that each host keeps to its share. It does so for a second longer, in which the
+// others find Redis again too. A bucket is then posted as the level it has here: Redis is told that it is at least that.
+// Counts are posted with a number that Redis remembers, so that nothing is counted twice when an answer was lost; a
+// posting of a level of which that is not known is given up, because a bucket forgets by itself.
 //
 // Levels are kept in Redis as Goma Gateway keeps them: the theoretical arrival time in seconds since 2017.
 #pragma once
@@ -41,6 +41,7 @@ class LimitMirror {
   static constexpr size_t max_accounts = 65'536;  // of one worker
   static constexpr int64_t soon_ms = 50;
   static constexpr int64_t late_ms = 200;
+  static constexpr int64_t return_ms = 1'000;  // in which the others find Redis again too
 
   struct Parts {
     Loop& loop;
@@ -60,7 +61,7 @@ class LimitMirror {
   bool configured() const { return redis_.configured(); }
   // Whether Redis did not take what was posted last, or cannot be reached now.
   bool apart() const { return configured() && (failed_ || !redis_.usable()); }
-  // For how many a request counts here: 1, or the hosts known last while apart.
+  // For how many a request counts here: 1, or the hosts known last while apart and for return_ms after that.
   int64_t share() const;
 
   struct Bucket {
@@ -140,6 +141,7 @@ class LimitMirror {
   size_t owing_ = 0;   // accounts that are open
   size_t flying_ = 0;  // postings on their way
   bool failed_ = false;
+  int64_t share_until_us_ = 0;
   Metrics::Cell posted_, lost_, apart_gauge_, dropped_, accounts_gauge_;
 };
 
