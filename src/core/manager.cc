@@ -103,14 +103,14 @@ void Manager::look_at_limits() {
   context_->metrics->set(bans_, static_cast<int64_t>(usage.bans));
 }
 
-std::string Manager::query(const Built& built, const std::string& what, bool json) const {
-  if (!link_) return service_.query(built, what, json);
+std::string Manager::query(const Built& built, Slab& slab, const std::string& what, bool json) const {
+  if (!link_) return service_.query(built, slab, what, json);
   if (what == "redis") return link_->describe_redis(json);
   if (what == "limits") return link_->describe_bans(json);
   constexpr std::string_view lift = "limits lift ", purge = "cache purge ";
   if (what.starts_with(purge)) return link_->purge(what.substr(purge.size()), json);
   if (what.starts_with(lift)) return link_->lift(what.substr(lift.size()), json);
-  return service_.query(built, what, json);
+  return service_.query(built, slab, what, json);
 }
 
 void Manager::configure(const Plan& plan) {

@@ -67,7 +67,7 @@ class Manager final : public Service {
   }
   Plan plan(const Built& built) const override { return service_.plan(built); }
   // What is known only here, about hosts, bans and Redis; else the service's answer.
-  std::string query(const Built& built, const std::string& what, bool json) const override;
+  std::string query(const Built& built, Slab& slab, const std::string& what, bool json) const override;
   std::shared_ptr<const RedisSettings> redis(const Built& built) const override { return service_.redis(built); }
   std::vector<OcspQuestion> to_staple(const Built& built) const override { return service_.to_staple(built); }
   void start(Context& context) override;

@@ -87,8 +87,8 @@ class Service {
   virtual std::unique_ptr<Built> build(Source& source, const std::string& path, Problems& problems) const = 0;
   virtual Plan plan(const Built& built) const = 0;
   // Answers an operator's question about a built configuration: what is "routes", "backends" or "config"; text for
-  // people or JSON. An empty text means that the question is unknown. Pure.
-  virtual std::string query(const Built& built, const std::string& what, bool json) const = 0;
+  // people or JSON. What the workers know of it is in the slab. An empty text means that the question is unknown.
+  virtual std::string query(const Built& built, Slab& slab, const std::string& what, bool json) const = 0;
   // The Redis that hosts share; null: none. Pure.
   virtual std::shared_ptr<const RedisSettings> redis(const Built& built) const = 0;
   // The certificates for which OCSP responses are to be fetched. Pure.

@@ -10,6 +10,7 @@
 #include <ctime>
 
 #include "core/cache_zone.h"
+#include "core/health_zone.h"
 #include "core/limit_zone.h"
 #include "core/log.h"
 
@@ -199,6 +200,9 @@ std::string zones_text(Slab& slab, int64_t now_ns) {
     text += fmt::format("limits: {} of {} cells live, {} ban{}, {} forgotten and {} not counted for lack of room, {}\n", use.live, use.cells, use.bans,
                         plural(use.bans), use.evicted, use.crowded, use.doubled == 0 ? "consistent" : fmt::format("{} keys twice", use.doubled));
   }
+  if (const Result<HealthZone> health = HealthZone::open(slab)) {
+    text += fmt::format("health: {} of {} backends\n", health.value().count(now_ns / 1'000'000), HealthZone::max_backends);
+  }
   if (const std::optional<CacheZone::Usage> use = look_at_responses(slab, false)) {
     text += fmt::format("responses: {} of {} in {} of {} segments, {} pinned; {} forgotten, {} kept on, {} not stored for lack of room, {} damaged\n", use->entries,
                         size_text(use->entry_bytes), use->used_segments, use->segments, use->pinned_segments, use->evicted, use->carried, use->refused, use->faulty);
@@ -208,20 +212,23 @@ std::string zones_text(Slab& slab, int64_t now_ns) {
 
 std::string zones_json(Slab& slab, int64_t now_ns) {
   const Slab::Usage usage = slab.usage();
-  std::string zones, limits;
+  std::string zones, use_of;
   slab.each_zone([&](std::string_view name, size_t bytes) {
     zones += fmt::format("{}{{\"name\":{},\"bytes\":{}}}", zones.empty() ? "" : ",", quoted(name), bytes);
   });
   if (const Result<LimitZone> found = LimitZone::open(slab)) {
     const LimitZone::Usage use = found.value().usage(now_ns);
-    limits = fmt::format(",\"limits\":{{\"cells\":{},\"live\":{},\"bans\":{},\"evicted\":{},\"crowded\":{},\"doubled\":{}}}", use.cells, use.live,
+    use_of = fmt::format(",\"limits\":{{\"cells\":{},\"live\":{},\"bans\":{},\"evicted\":{},\"crowded\":{},\"doubled\":{}}}", use.cells, use.live,
                          use.bans, use.evicted, use.crowded, use.doubled);
   }
+  if (const Result<HealthZone> health = HealthZone::open(slab)) {
+    use_of += fmt::format(",\"health\":{{\"cells\":{},\"live\":{}}}", HealthZone::max_backends, health.value().count(now_ns / 1'000'000));
+  }
   if (const std::optional<CacheZone::Usage> use = look_at_responses(slab, false)) {
-    limits += fmt::format(",\"responses\":{{\"entries\":{},\"entryBytes\":{},\"segments\":{},\"used\":{},\"pinned\":{},\"evicted\":{},\"carried\":{},\"refused\":{},\"faulty\":{}}}",
+    use_of += fmt::format(",\"responses\":{{\"entries\":{},\"entryBytes\":{},\"segments\":{},\"used\":{},\"pinned\":{},\"evicted\":{},\"carried\":{},\"refused\":{},\"faulty\":{}}}",
                           use->entries, use->entry_bytes, use->segments, use->used_segments, use->pinned_segments, use->evicted, use->carried, use->refused, use->faulty);
   }
-  return fmt::format("{{\"bytes\":{},\"taken\":{},\"zones\":[{}]{}}}\n", usage.size, usage.taken, zones, limits);
+  return fmt::format("{{\"bytes\":{},\"taken\":{},\"zones\":[{}]{}}}\n", usage.size, usage.taken, zones, use_of);
 }
 
 }  // namespace goma::core

@@ -211,7 +211,7 @@ void Worker::answer(Unpack& question) {
   const uint64_t number = question.number();
   const std::string what = question.text();
   const bool json = question.number() != 0;
-  Result<int> text = memory_file(serving_ == nullptr ? std::string() : service_.query(*serving_, what, json));
+  Result<int> text = memory_file(serving_ == nullptr ? std::string() : service_.query(*serving_, *context_.slab, what, json));
   if (!text) return;
   channel_.send(report_answer, Pack().number(number).bytes(), {*text});
   ::close(*text);

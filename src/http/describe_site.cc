@@ -5,8 +5,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <ctime>
 
+#include "core/health_zone.h"
 #include "http/upstream.h"
 
 namespace goma::http {
@@ -73,16 +76,25 @@ std::string describe_routes(const Site& site, bool json) {
   return json ? out + "]\n" : out;
 }
 
-std::string describe_backends(const Site& site, bool json) {
-  std::string out = json ? "[" : fmt::format("{:<24} {:<40} {:>6}\n", "ROUTE", "ENDPOINT", "WEIGHT");
+std::string health_text(const core::Health::State& state, int64_t left_ms) {
+  if (left_ms > 0) return fmt::format("left out for {:.1f} s", static_cast<double>(left_ms) / 1000);
+  return state.failures == 0 ? "ok" : fmt::format("{} failure{} in a row", state.failures, state.failures == 1 ? "" : "s");
+}
+
+std::string describe_backends(const Site& site, core::Slab& slab, bool json) {
+  const core::Result<core::HealthZone> health = core::HealthZone::open(slab);
+  const int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  std::string out = json ? "[" : fmt::format("{:<24} {:<40} {:>6}  {}\n", "ROUTE", "ENDPOINT", "WEIGHT", "HEALTH");
   bool first = true;
   for (const Route& route : site.routes()) {
     if (!route.upstream) continue;
     for (const Backend& backend : route.upstream->backends()) {
       if (json && !first) out += ',';
       first = false;
-      out += json ? fmt::format(R"({{"route":{},"endpoint":{},"weight":{}}})", quoted(route.name), quoted(backend.endpoint), backend.weight)
-                  : fmt::format("{:<24} {:<40} {:>6}\n", route.name, backend.endpoint, backend.weight);
+      const core::Health::State state = health.ok() ? health.value().look(backend.peer.key(), now_ms).value_or(core::Health::State()) : core::Health::State();
+      const int64_t left_ms = std::max<int64_t>(state.left_out_until_ms - now_ms, 0);
+      out += json ? fmt::format(R"({{"route":{},"endpoint":{},"weight":{},"failures":{},"leftOutMs":{}}})", quoted(route.name), quoted(backend.endpoint), backend.weight, state.failures, left_ms)
+                  : fmt::format("{:<24} {:<40} {:>6}  {}\n", route.name, backend.endpoint, backend.weight, health_text(state, left_ms));
     }
   }
   return json ? out + "]\n" : out;
@@ -153,9 +165,9 @@ core::Plan plan_of(const Site& site) {
   return plan;
 }
 
-std::string describe_site(const Site& site, const std::string& what, bool json) {
+std::string describe_site(const Site& site, core::Slab& slab, const std::string& what, bool json) {
   if (what == "routes") return describe_routes(site, json);
-  if (what == "backends") return describe_backends(site, json);
+  if (what == "backends") return describe_backends(site, slab, json);
   if (what == "certificates") return describe_certificates(site, json);
   if (what == "config") {
     const std::string text = effective_yaml(site.config());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A site told to others: what the master must do for it (core::Plan), and what gomactl shows of it. Pure.
+// A site told to others: what the master must do for it (core::Plan), and what gomactl shows of it.
 #pragma once
 
 #include <span>
@@ -15,8 +15,8 @@ namespace goma::http {
 
 core::Plan plan_of(const Site& site);
 
-// "routes", "backends", "certificates" or "config"; empty for anything else.
-std::string describe_site(const Site& site, const std::string& what, bool json);
+// "routes", "backends", "certificates" or "config"; empty for anything else. Slab: where the workers note the health of backends.
+std::string describe_site(const Site& site, core::Slab& slab, const std::string& what, bool json);
 
 // Name look-up as gateway.networking.dnsCache says.
 core::Resolver::Options resolver_options(const Config& config);

@@ -10,6 +10,11 @@ namespace goma::http {
 HostShare::HostShare(core::Context& context, Runtime& runtime)
     : redis_({*context.loop, *context.wheel, runtime.buffers, *runtime.resolver, context.metrics}) {
   runtime.redis = &redis_;
+  if (core::Result<core::HealthZone> health = core::HealthZone::open(*context.slab)) {
+    runtime.health = &health_.emplace(std::move(health).value());
+  } else {
+    core::log::warn("each worker finds out for itself which backends fail", {{"error", health.error().text}});
+  }
   core::Result<core::LimitZone> zone = core::LimitZone::open(*context.slab);
   if (!zone.ok()) {
     core::log::error("rate limits do not hold", {{"error", zone.error().text}});

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a worker has in common with the other workers of its host and, through Redis, with other hosts, where limits are
-// concerned: the limit zone, the register of bans, the presence of hosts, and the mirror that agrees with them. The
-// runtime points at each part that there is.
+// What a worker has in common with the other workers of its host: the health of backends, the limit zone, the register
+// of bans; and with other hosts, through Redis: their presence, and the mirror that agrees with them on limits. The runtime
+// points at each part that there is.
 //
 // The one idea: every part may be missing for lack of shared memory, and the rest serves without it.
 #pragma once
@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "core/bans.h"
+#include "core/health_zone.h"
 #include "core/limit_mirror.h"
 #include "core/limit_zone.h"
 #include "core/presence.h"
@@ -31,6 +32,7 @@ class HostShare {
 
  private:
   core::Redis redis_;
+  std::optional<core::HealthZone> health_;
   std::optional<core::LimitZone> zone_;
   std::optional<core::Presence> presence_;
   std::optional<core::Bans> bans_;

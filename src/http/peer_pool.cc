@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/log.h"
+#include "core/units.h"
 #include "http/backend_tls.h"
 #include "http/dialer.h"
 #include "http/h1_client.h"
@@ -275,10 +276,15 @@ void PeerPool::withdraw(Waiter& waiter) {
 }
 
 void PeerPool::failed(int64_t now_ms) {
-  if (limits_.max_fails == 0 || ++failures_ < limits_.max_fails) return;
-  failures_ = limits_.max_fails - 1;  // after its time it is on probation: one more failure ejects it again
-  if (!ejected(now_ms) && endpoint_ != nullptr) endpoint_->metrics.ejected();
-  ejected_until_ms_ = now_ms + limits_.eject_ms;
+  if (limits_.max_fails == 0 || !health_->failed(now_ms, static_cast<uint32_t>(limits_.max_fails), limits_.eject_ms)) return;
+  if (endpoint_ != nullptr) endpoint_->metrics.ejected();
+  core::log::warn("backend keeps failing and is left out where others can do it", {{"backend", host() + ':' + std::to_string(port())}, {"for", core::print_duration(core::Duration::from_ms(limits_.eject_ms))}});
+}
+
+// Also tells the table that the backend is still in use.
+void PeerPool::find_health() {
+  core::Health* shared = runtime_.health != nullptr ? runtime_.health->of(peer_.key(), runtime_.loop.now_ms()) : nullptr;
+  health_ = shared != nullptr ? shared : &own_health_;
 }
 
 bool PeerPool::offers_http2() const { return peer_.tls && peer_.tls->http2 && peer_.protocol == BackendProtocol::automatic; }
@@ -301,6 +307,7 @@ PeerPool& PeerPools::pool(const Peer& peer) {
   }
   entry = std::make_unique<PeerPool>(runtime_, peer, endpoint);
   entry->configure(limits_);
+  entry->find_health();
   return *entry;
 }
 
@@ -311,6 +318,9 @@ void PeerPools::configure(const TransportLimits& limits) {
 
 void PeerPools::look_after() {
   std::erase_if(pools_, [](const auto& entry) { return !entry.second->needed(); });
+  for (auto& [key, pool] : pools_) pool->find_health();
+  const auto alone = std::count_if(pools_.begin(), pools_.end(), [](const auto& entry) { return entry.second->health_ == &entry.second->own_health_; });
+  if (runtime_.metrics != nullptr) runtime_.metrics->judges_alone(static_cast<size_t>(alone));
   for (auto& [name, endpoint] : endpoints_) endpoint->connections = endpoint->idle = endpoint->waiting = 0;
   for (auto& [key, pool] : pools_) {
     if (pool->endpoint_ == nullptr) continue;

@@ -18,6 +18,7 @@
 #include <unordered_map>
 
 #include "core/deadline.h"
+#include "core/health_zone.h"
 #include "core/list.h"
 #include "core/tls.h"
 #include "http/streams.h"
@@ -129,13 +130,15 @@ class PeerPool {
   // Leaves the queue without an answer.
   void withdraw(Waiter& waiter);
 
-  // Passive health (goma-config 8.4): consecutive failures eject the endpoint for a while; any response clears them.
+  // Passive health (goma-config 8.4): consecutive failures, of all workers together, eject the endpoint for a while;
+  // any response clears them.
   void failed(int64_t now_ms);
-  void succeeded() { failures_ = 0; }
-  bool ejected(int64_t now_ms) const { return now_ms < ejected_until_ms_; }
+  void succeeded() { health_->succeeded(); }
+  bool ejected(int64_t now_ms) const { return health_->left_out(now_ms); }
 
  private:
   friend class PeerPools;
+  void find_health();
   bool may_open() const;
   size_t streams_expected() const;
   void open_one();
@@ -167,8 +170,8 @@ class PeerPool {
   size_t waiting_ = 0;
   bool multiplexed_;       // one connection serves many, as far as is known
   size_t streams_per_connection_ = 100;  // how many, with the same reservation
-  int failures_ = 0;
-  int64_t ejected_until_ms_ = 0;
+  core::Health own_health_;  // where the host's table has no room
+  core::Health* health_ = &own_health_;
   int64_t told_ms_ = -1000;  // when the log was last told of a failed handshake
 };
 

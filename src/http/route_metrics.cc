@@ -29,6 +29,7 @@ constexpr std::string_view upstream_durations = "gateway_upstream_duration_secon
 constexpr std::string_view request_bytes_total = "gateway_request_bytes_total";
 constexpr std::string_view response_bytes_total = "gateway_response_bytes_total";
 constexpr std::string_view ejections = "gateway_backend_ejections_total";
+constexpr std::string_view judged_alone = "goma_backend_health_alone";
 constexpr std::string_view backend_opened = "goma_backend_connections_opened_total";
 constexpr std::string_view backend_connections = "goma_backend_connections";
 constexpr std::string_view backend_idle = "goma_backend_connections_idle";
@@ -69,6 +70,7 @@ constexpr Family families[] = {
     {request_bytes_total, Kind::counter, "Content-Length of requests."},
     {response_bytes_total, Kind::counter, "Body bytes sent to clients."},
     {ejections, Kind::counter, "Times a backend was taken out after failures."},
+    {judged_alone, Kind::gauge, "Backends whose failures a worker counts for itself, for lack of room in shared memory."},
     {backend_opened, Kind::counter, "Connections established to a backend."},
     {backend_connections, Kind::gauge, "Connections to a backend, idle ones included."},
     {backend_idle, Kind::gauge, "Connections to a backend that wait to be used again."},
@@ -234,6 +236,7 @@ struct ServerMetrics::Series {
     not_stored = metrics.counter(not_stored_total);
     tunnels_opened = metrics.counter(tunnels);
     tunnels_active = metrics.gauge(active_tunnels);
+    alone = metrics.gauge(judged_alone);
     received = metrics.counter(received_bytes);
     sent = metrics.counter(sent_bytes);
     for (size_t i = 0; i < ended.size(); ++i) {
@@ -261,7 +264,7 @@ struct ServerMetrics::Series {
   }
 
   Metrics& metrics;
-  Metrics::Cell accepted, active, shed, retry, stored, bytes_stored, not_stored, tunnels_opened, tunnels_active, received, sent, apart;
+  Metrics::Cell accepted, active, shed, retry, stored, bytes_stored, not_stored, tunnels_opened, tunnels_active, received, sent, apart, alone;
   std::array<Metrics::Cell, endings> ended;
   std::array<Metrics::Cell, static_cast<size_t>(Refusal::memory) + 1> refused;
   Reasons parse_error{parse_errors, "reason", {}};
@@ -323,6 +326,8 @@ void ServerMetrics::tunnel_opened() {
   series_->metrics.add(series_->tunnels_opened);
   series_->metrics.add(series_->tunnels_active);
 }
+
+void ServerMetrics::judges_alone(size_t backends) { series_->metrics.set(series_->alone, static_cast<int64_t>(backends)); }
 
 void ServerMetrics::tunnel_closed() { series_->metrics.sub(series_->tunnels_active); }
 

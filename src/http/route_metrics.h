@@ -86,6 +86,7 @@ class ServerMetrics {
   void response_stored(uint64_t bytes);      // by a response cache
   void response_not_stored();                // for lack of room
   void retry();                              // a further attempt at a backend
+  void judges_alone(size_t backends);        // whose failures other workers do not hear of
   void tunnel_opened();
   void tunnel_closed();
   void received(uint64_t bytes);             // body bytes from clients

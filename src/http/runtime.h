@@ -10,6 +10,7 @@
 #include "core/arena.h"
 #include "core/buffer.h"
 #include "core/deadline.h"
+#include "core/health_zone.h"
 #include "core/bans.h"
 #include "core/limit_mirror.h"
 #include "core/limit_zone.h"
@@ -56,6 +57,7 @@ struct Runtime {
   Visitors* visitors = nullptr;  // null: metrics are off
   ResponseStore* responses = nullptr;  // null: no middleware stores responses, or there was no room for them
   Errands* errands = nullptr;
+  core::HealthZone* health = nullptr;         // null: there was no room for it, and each worker judges for itself
   core::LimitZone* limit_zone = nullptr;  // null: there was no room for it, and rate limits do not hold
   core::Redis* redis = nullptr;               // configured or not
   core::LimitMirror* limit_mirror = nullptr;  // null with the zone

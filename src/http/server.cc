@@ -217,8 +217,8 @@ std::vector<core::OcspQuestion> Server::to_staple(const core::Built& built) cons
 
 std::shared_ptr<const core::RedisSettings> Server::redis(const core::Built& built) const { return static_cast<const Site&>(built).redis(); }
 
-std::string Server::query(const core::Built& built, const std::string& what, bool json) const {
-  return describe_site(static_cast<const Site&>(built), what, json);
+std::string Server::query(const core::Built& built, core::Slab& slab, const std::string& what, bool json) const {
+  return describe_site(static_cast<const Site&>(built), slab, what, json);
 }
 
 void Server::start(core::Context& context) {

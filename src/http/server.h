@@ -42,7 +42,7 @@ class Server final : public core::Service, public ConnectionOwner, public RouteB
   void drain(int64_t grace_ms, std::function<void()> done) override;
   void reopen_logs() override;
   std::string status() const override;
-  std::string query(const core::Built& built, const std::string& what, bool json) const override;
+  std::string query(const core::Built& built, core::Slab& slab, const std::string& what, bool json) const override;
 
  private:
   struct Listener;

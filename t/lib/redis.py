@@ -263,7 +263,7 @@ class RedisSentinels:
         replicas = [RedisServer(password, args=[f"replicaof 127.0.0.1 {first.port}"], start=False) for _ in range(2)]
         self.servers, self.killed = [first, *replicas], None
         watch = [f"sentinel monitor {self.name} 127.0.0.1 {first.port} 2", f"sentinel down-after-milliseconds {self.name} 500",
-                 f"sentinel failover-timeout {self.name} 2000", f"sentinel parallel-syncs {self.name} 2"]
+                 f"sentinel failover-timeout {self.name} 1000", f"sentinel parallel-syncs {self.name} 2"]
         if password:
             watch.append(f"sentinel auth-pass {self.name} {password}")
         if sentinel_password:
@@ -307,7 +307,7 @@ class RedisSentinels:
         self.killed.kill()
         return self.killed
 
-    def wait_failover(self, timeout=3 * PATIENCE):
+    def wait_failover(self, timeout=10 * PATIENCE):
         """The new primary, once every sentinel in reach names it and it says so itself."""
         def done():
             named = {self.told_by(s) for s in self.sentinels if s.running() and not s.paused}
@@ -317,8 +317,9 @@ class RedisSentinels:
 
     def start_as_replica(self, server):
         """Starts a server that was killed, as a replica from its first moment on."""
+        with open(os.path.join(server.directory, "redis.conf"), "a", encoding="utf-8") as file:
+            file.write(f"replicaof 127.0.0.1 {self.primary().port}\n")
         server.start()
-        server.cli("REPLICAOF", "127.0.0.1", str(self.primary().port))
 
     def stop(self):
         for server in self.sentinels + self.servers:

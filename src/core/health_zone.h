@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which backends answer, as all workers of a host have seen it: a cell of shared memory per backend, which outlives every
+// worker and every configuration.
+//
+// The one idea: what is known of a backend is one word, until when it is left out and how many failures it has had in a
+// row, changed by compare-and-swap. So failures count together whichever workers met them, and one of these workers is
+// the one that left the backend out.
+//
+// The invariant: a cell that was taken once never becomes empty, so the way from a name's hash to its cell stays as it is.
+// A cell that no worker has asked for in a minute may be given to another backend.
+//
+// It does not know what a failure is, nor who may be left out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/result.h"
+
+namespace goma::core {
+
+class Slab;
+
+class Health {
+ public:
+  struct State {
+    uint32_t failures = 0;       // in a row
+    int64_t left_out_until_ms = 0;
+  };
+  // One more failure; with max_failures in a row the backend is left out for left_out_ms. After that it is on probation: one
+  // more is enough. Times are milliseconds of CLOCK_MONOTONIC. Requires: max_failures > 0. Returns whether it was not left out
+  // before and is now.
+  bool failed(int64_t now_ms, uint32_t max_failures, int64_t left_out_ms);
+  // It answered: no failures in a row. It stays left out until its time comes, for this may be an old request.
+  void succeeded();
+  bool left_out(int64_t now_ms) const { return now_ms < state().left_out_until_ms; }
+  State state() const;
+
+ private:
+  uint64_t word_ = 0;
+};
+
+class HealthZone {
+ public:
+  static constexpr size_t max_backends = 16'384;
+  static constexpr int64_t kept_ms = 60'000;
+
+  // The zone of this slab, which must outlive it. Error: exhausted.
+  static Result<HealthZone> open(Slab& slab);
+
+  // The cell of a backend, made when there is none, for at least kept_ms from now on. Null: all are in use.
+  Health* of(std::string_view backend, int64_t now_ms);
+  // What is known of a backend; nothing: nobody asked for it lately.
+  std::optional<Health::State> look(std::string_view backend, int64_t now_ms) const;
+  // Backends that were asked for lately.
+  size_t count(int64_t now_ms) const;
+
+ private:
+  struct Cell {
+    uint64_t id;      // 0: never taken
+    int64_t asked_ms;
+    Health health;
+  };
+  struct Shared;
+  HealthZone(Slab& slab, Shared& shared) : slab_(&slab), shared_(&shared) {}
+  uint64_t id_of(std::string_view backend) const;
+  Cell* find(uint64_t id) const;
+  Cell* take(uint64_t id, int64_t now_ms);
+
+  Slab* slab_;
+  Shared* shared_;
+};
+
+}  // namespace goma::core
