@@ -262,19 +262,23 @@ class RedisSentinels:
         first = RedisServer(password, start=False)
         replicas = [RedisServer(password, args=[f"replicaof 127.0.0.1 {first.port}"], start=False) for _ in range(2)]
         self.servers, self.killed = [first, *replicas], None
-        watch = [f"sentinel monitor {self.name} 127.0.0.1 {first.port} 2", f"sentinel down-after-milliseconds {self.name} 500",
-                 f"sentinel failover-timeout {self.name} 1000", f"sentinel parallel-syncs {self.name} 2"]
-        if password:
-            watch.append(f"sentinel auth-pass {self.name} {password}")
-        if sentinel_password:
-            watch.append(f"sentinel sentinel-pass {sentinel_password}")
-        self.sentinels = [RedisServer(sentinel_password, args=watch, sentinel=True, start=False) for _ in range(3)]
+        self.sentinels = [RedisServer(sentinel_password, args=self._watch(first, i, password, sentinel_password), sentinel=True, start=False) for i in range(3)]
         _start_all(self.servers)
         _until(lambda: all(s.is_synced_replica() for s in replicas), "replicas follow", self.servers)
         _start_all(self.sentinels)
         for sentinel in self.sentinels:
             sentinel.cli("SENTINEL", "DEBUG", "publish-period", "200", "info-period", "500", "ping-period", "100")  # they find each other sooner, and lose sight less easily
         _until(lambda: all(self._knows_all(s) for s in self.sentinels), "sentinels know each other", self.sentinels)
+
+    def _watch(self, first, number, password, sentinel_password):
+        """One of them notices first and asks the others for their votes; when all do at once nobody has the most."""
+        lines = [f"sentinel monitor {self.name} 127.0.0.1 {first.port} 1", f"sentinel down-after-milliseconds {self.name} {500 + 500 * number}",
+                 f"sentinel failover-timeout {self.name} 1000", f"sentinel parallel-syncs {self.name} 2"]
+        if password:
+            lines.append(f"sentinel auth-pass {self.name} {password}")
+        if sentinel_password:
+            lines.append(f"sentinel sentinel-pass {sentinel_password}")
+        return lines
 
     @property
     def addresses(self):
@@ -303,6 +307,11 @@ class RedisSentinels:
         return [server for server in self.servers if server is not primary]
 
     def kill_primary(self):
+        """Once the last fail-over is over and there are replicas that may take its place."""
+        def ready():
+            over = all(self._state(s)["flags"] == "master" for s in self.sentinels if s.running() and not s.paused)
+            return over and all(s.is_synced_replica() for s in self.replicas() if s.running())
+        _until(ready, "replicas follow", self.sentinels, 10 * PATIENCE)
         self.killed = self.primary()
         self.killed.kill()
         return self.killed
