@@ -66,13 +66,13 @@ same(sorted(n["address"] for n in made[0].ctl_json("redis")["nodes"]), sorted(s.
 
 
 def move(_):
+    wait_for(lambda: cluster.node_of(KEY))
     others = cluster.others(KEY)
     cluster.migrate_slot(slot_of(KEY), others[0])
 
 
 def kill_owner(_):
-    victim = cluster.node_of(KEY)
-    cluster.kill_primary_of(KEY)
+    victim = cluster.kill_primary_of(KEY)
     cluster.wait_ok()
     victim.start()
 

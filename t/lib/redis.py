@@ -439,6 +439,7 @@ class RedisCluster:
         migration.finish()
 
     def kill_primary_of(self, key):
+        _until(lambda: self.node_of(key), "somebody serves the key", self.servers)
         server = self.node_of(key)
         server.kill()
         return server
@@ -453,6 +454,7 @@ class SlotMigration:
     for with ASK, and after it with MOVED."""
 
     def __init__(self, cluster, slot, target):
+        _until(lambda: cluster.owner(slot), "somebody serves the slot", cluster.servers)      # the last migration is known
         self.cluster, self.slot, self.target, self.source = cluster, slot, target, cluster.owner(slot)
 
     def begin(self):
