@@ -48,6 +48,10 @@ class OverH1:
     def abort(self):
         self.connection.reset()
 
+    def rest(self):
+        """What still comes of the request. When all of it does, the connection may be used again (RFC 9112 9.3)."""
+        self.read()
+
     def left(self):
         """Waits until the client's side is gone."""
         while self.connection.fill():
@@ -79,6 +83,9 @@ class OverH2:
     def abort(self):
         self.stream.abort(2)
 
+    def rest(self):
+        self.left()
+
     def left(self):
         self.stream.wait(lambda: self.stream.gone())
 
@@ -97,7 +104,8 @@ def behave(x):
             x.begin(413, 8)
             x.piece(b"too much")
             x.end()
-            x.left()
+            x.rest()
+            return True
         elif kind in ("cut", "cut-open"):
             x.begin(200, 100_000 if kind == "cut" else None)
             x.piece(b"x" * 1000)
