@@ -66,7 +66,6 @@ same(sorted(n["address"] for n in made[0].ctl_json("redis")["nodes"]), sorted(s.
 
 
 def move(_):
-    wait_for(lambda: cluster.node_of(KEY))
     others = cluster.others(KEY)
     cluster.migrate_slot(slot_of(KEY), others[0])
 

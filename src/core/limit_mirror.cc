@@ -233,6 +233,7 @@ void LimitMirror::forget_all() {
   accounts_.clear();
   owing_ = flying_ = 0;
   failed_ = false;
+  share_until_us_ = 0;
   metrics_.set(accounts_gauge_, 0);
   metrics_.set(apart_gauge_, 0);
 }

@@ -282,8 +282,8 @@ void PeerPool::failed(int64_t now_ms) {
 }
 
 // Also tells the table that the backend is still in use.
-void PeerPool::find_health() {
-  core::Health* shared = runtime_.health != nullptr ? runtime_.health->of(peer_.key(), runtime_.loop.now_ms()) : nullptr;
+void PeerPool::find_health(std::string_view key) {
+  core::Health* shared = runtime_.health != nullptr ? runtime_.health->of(key, runtime_.loop.now_ms()) : nullptr;
   health_ = shared != nullptr ? shared : &own_health_;
 }
 
@@ -296,7 +296,8 @@ PeerPools::PeerPools(Runtime& runtime) : runtime_(runtime) {}
 PeerPools::~PeerPools() = default;
 
 PeerPool& PeerPools::pool(const Peer& peer) {
-  std::unique_ptr<PeerPool>& entry = pools_[peer.key()];
+  const std::string key = peer.key();
+  std::unique_ptr<PeerPool>& entry = pools_[key];
   if (entry) return *entry;
   PeerPool::Endpoint* endpoint = nullptr;
   if (runtime_.metrics != nullptr) {
@@ -307,7 +308,7 @@ PeerPool& PeerPools::pool(const Peer& peer) {
   }
   entry = std::make_unique<PeerPool>(runtime_, peer, endpoint);
   entry->configure(limits_);
-  entry->find_health();
+  entry->find_health(key);
   return *entry;
 }
 
@@ -318,7 +319,7 @@ void PeerPools::configure(const TransportLimits& limits) {
 
 void PeerPools::look_after() {
   std::erase_if(pools_, [](const auto& entry) { return !entry.second->needed(); });
-  for (auto& [key, pool] : pools_) pool->find_health();
+  for (auto& [key, pool] : pools_) pool->find_health(key);
   const auto alone = std::count_if(pools_.begin(), pools_.end(), [](const auto& entry) { return entry.second->health_ == &entry.second->own_health_; });
   if (runtime_.metrics != nullptr) runtime_.metrics->judges_alone(static_cast<size_t>(alone));
   for (auto& [name, endpoint] : endpoints_) endpoint->connections = endpoint->idle = endpoint->waiting = 0;

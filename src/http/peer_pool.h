@@ -138,7 +138,7 @@ class PeerPool {
 
  private:
   friend class PeerPools;
-  void find_health();
+  void find_health(std::string_view key);
   bool may_open() const;
   size_t streams_expected() const;
   void open_one();

@@ -402,9 +402,14 @@ class RedisCluster:
     def node_of(self, key):
         return self.owner(slot_of(key))
 
+    def wait_owner(self, slot):
+        """The owner, once there is one: nobody may be for a moment after a slot moved."""
+        _until(lambda: self.owner(slot), "somebody serves the slot", self.servers)
+        return self.owner(slot)
+
     def others(self, key):
         """The other primaries."""
-        owner = self.node_of(key)
+        owner = self.wait_owner(slot_of(key))
         return [server for server in self.reachable() if server is not owner and server.is_primary()]
 
     def replicas_of(self, primary):
@@ -439,8 +444,7 @@ class RedisCluster:
         migration.finish()
 
     def kill_primary_of(self, key):
-        _until(lambda: self.node_of(key), "somebody serves the key", self.servers)
-        server = self.node_of(key)
+        server = self.wait_owner(slot_of(key))
         server.kill()
         return server
 
@@ -454,8 +458,7 @@ class SlotMigration:
     for with ASK, and after it with MOVED."""
 
     def __init__(self, cluster, slot, target):
-        _until(lambda: cluster.owner(slot), "somebody serves the slot", cluster.servers)      # the last migration is known
-        self.cluster, self.slot, self.target, self.source = cluster, slot, target, cluster.owner(slot)
+        self.cluster, self.slot, self.target, self.source = cluster, slot, target, cluster.wait_owner(slot)
 
     def begin(self):
         self.target.cli("CLUSTER", "SETSLOT", self.slot, "IMPORTING", self.cluster.id_of(self.source))
