@@ -267,12 +267,14 @@ class RedisSentinels:
         _until(lambda: all(s.is_synced_replica() for s in replicas), "replicas follow", self.servers)
         _start_all(self.sentinels)
         for sentinel in self.sentinels:
-            sentinel.cli("SENTINEL", "DEBUG", "publish-period", "200", "info-period", "500", "ping-period", "100")  # they find each other sooner, and lose sight less easily
+            # They find each other sooner. Five ping periods are how old news of a replica may be for it to be chosen, and a
+            # second passes between such news.
+            sentinel.cli("SENTINEL", "DEBUG", "publish-period", "200", "info-period", "500", "ping-period", "250")
         _until(lambda: all(self._knows_all(s) for s in self.sentinels), "sentinels know each other", self.sentinels)
 
     def _watch(self, first, number, password, sentinel_password):
         """One of them notices first and asks the others for their votes; when all do at once nobody has the most."""
-        lines = [f"sentinel monitor {self.name} 127.0.0.1 {first.port} 1", f"sentinel down-after-milliseconds {self.name} {500 + 500 * number}",
+        lines = [f"sentinel monitor {self.name} 127.0.0.1 {first.port} 1", f"sentinel down-after-milliseconds {self.name} {750 + 500 * number}",
                  f"sentinel failover-timeout {self.name} 1000", f"sentinel parallel-syncs {self.name} 2"]
         if password:
             lines.append(f"sentinel auth-pass {self.name} {password}")
