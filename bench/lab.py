@@ -153,7 +153,7 @@ class Origin:
         self.process.wait()
 
 
-FEATURES = ("plain", "log", "fixed", "limit", "cache", "routes", "tls")
+FEATURES = ("plain", "log", "fixed", "limit", "refuse", "cache", "routes", "tls")
 
 
 class Gateway:
@@ -231,7 +231,7 @@ class Gateway:
         if feature == "routes":
             lines = [route % (f"svc-{i}", f"/api/v1/svc-{i}", backend, "") for i in range(self.routes + extra)]
         else:
-            lines = [route % ("all", "/", backend, f", middlewares: [{feature}]" if feature in ("fixed", "limit", "cache") else "")]
+            lines = [route % ("all", "/", backend, f", middlewares: [{feature}]" if feature in ("fixed", "limit", "refuse", "cache") else "")]
         listens, tls = self.goma_listens(feature)
         return self.render("goma.yml", os.path.join(feature, "goma.yml"), LISTENS=listens, TLS=tls,
                            ACCESS="\"on\"" if feature == "log" else "\"off\"", LIST="\n".join(lines))

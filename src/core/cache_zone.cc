@@ -53,35 +53,30 @@ bool process_lives(int32_t pid, uint64_t started) {
   return now == 0 || now == started;  // where /proc tells nothing, the pid has to do
 }
 
+static uint64_t fold(uint64_t a, uint64_t b) {
+  const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+// Two lanes side by side, or each block would wait for the one before.
 uint64_t sum(const char* data, size_t n, uint64_t seed) {
-  constexpr uint64_t odd = 0x9e3779b97f4a7c15;
-  uint64_t state = seed ^ n * odd;
-  uint64_t lane[4] = {state, state + odd, state ^ odd, ~state};  // side by side, or each would wait for the one before
-  for (; n >= 32; data += 32, n -= 32) {
-    for (size_t i = 0; i < 4; ++i) {
-      uint64_t word;
-      std::memcpy(&word, data + 8 * i, sizeof word);
-      lane[i] = (lane[i] ^ word) * odd;
-      lane[i] ^= lane[i] >> 29;
-    }
-  }
-  for (const uint64_t one : lane) state = (state ^ one) * odd, state ^= state >> 29;
-  for (; n >= 8; data += 8, n -= 8) {
-    uint64_t word;
-    std::memcpy(&word, data, sizeof word);
-    state = (state ^ word) * odd;
-    state ^= state >> 29;
-  }
-  uint64_t last = 0;
-  if (n != 0) std::memcpy(&last, data, n);
-  state = (state ^ last) * odd;
-  return state ^ state >> 32;
+  constexpr uint64_t odd = 0x9e3779b97f4a7c15, other = 0xc2b2ae3d27d4eb4f;
+  uint64_t left = seed ^ n * odd, right = ~left;
+  const auto take = [&](const char* at) {
+    uint64_t word[4];
+    std::memcpy(word, at, sizeof word);
+    left = fold(left ^ word[0], word[1] ^ odd);
+    right = fold(right ^ word[2], word[3] ^ other);
+  };
+  for (; n >= 32; data += 32, n -= 32) take(data);
+  char last[32] = {};
+  if (n != 0) std::memcpy(last, data, n);
+  take(last);
+  return fold(left ^ other, right ^ odd);
 }
 
 uint64_t head_sum_of(const Record& record) {
-  const uint64_t counts = uint64_t{record.pieces} << 32 | record.head_bytes;
-  const uint64_t above = sum(reinterpret_cast<const char*>(&record), offsetof(Record, head_sum), counts);
-  return sum(reinterpret_cast<const char*>(record.piece()), record.bytes() - sizeof(Record), above);
+  return sum(reinterpret_cast<const char*>(&record.key), record.bytes() - offsetof(Record, key), 0);
 }
 
 }  // namespace cache
@@ -132,7 +127,7 @@ Result<CacheZone> CacheZone::open(Slab& slab, size_t bytes) {
   layout.head_bytes = sizeof(Shared);
   size_t total = lay_out(layout, std::min<size_t>(bytes / segment_bytes, 65'536));
   slab.each_zone([&](std::string_view name, uint64_t there) { total = name == zone_name ? static_cast<size_t>(there) : total; });
-  Result<Slab::Zone> zone = slab.zone(zone_name, "cache", 2, total);
+  Result<Slab::Zone> zone = slab.zone(zone_name, "cache", cache::layout_version, total);
   if (!zone.ok()) return zone.error();
   auto& shared = *static_cast<Shared*>(zone.value().memory);
   const Slab::Lock lock(slab);
@@ -172,10 +167,7 @@ CacheZone::~CacheZone() {
 
 size_t CacheZone::self() const { return static_cast<size_t>(static_cast<const cache::Row*>(self_) - shared_->row); }
 
-CacheZone::Key CacheZone::key(std::string_view text, Key seed) const {
-  const std::string_view chained(reinterpret_cast<const char*>(&seed), sizeof seed);
-  return {shared_->hash(text, chained, 1), shared_->hash(text, chained, 2)};
-}
+CacheZone::Key CacheZone::key(std::string_view text, Key seed) const { return shared_->hash.wide(text, seed); }
 
 // ---------------------------------------------------------------- the index
 

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/keyed_hash.h"
 #include "core/result.h"
 
 namespace goma::core {
@@ -33,10 +34,7 @@ class CacheZone {
   static constexpr size_t piece_bytes = size_t{64} << 10;  // the longest run of body bytes in one piece
   static constexpr size_t max_head_bytes = size_t{32} << 10;
 
-  struct Key {
-    uint64_t high, low;  // no defaults: {} is still all zero, and a default argument below
-    bool operator==(const Key&) const = default;
-  };
+  using Key = KeyedHash::Wide;
 
   // The zone of this slab, which must outlive it; made with room for `bytes` when there is none. An existing zone keeps
   // its size. Error: exhausted (no room in the slab, or too small: at least 4 segments), busy (too many processes).

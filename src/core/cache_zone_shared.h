@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "core/cache_zone.h"
-#include "core/keyed_hash.h"
 
 namespace goma::core {
 
@@ -27,6 +26,7 @@ constexpr size_t ways = 8;
 constexpr size_t lease_places = 8192;
 constexpr size_t mark_places = 4096;
 constexpr size_t chunk_align = 16;
+constexpr uint32_t layout_version = 3;  // of everything here, and of how keys and sums are made
 constexpr uint32_t asked_most = 7;  // counted no further: what is read all the time is not written to
 
 struct Row {
@@ -58,15 +58,15 @@ struct Piece {
 
 // Behind it: the pieces, then the head.
 struct Record {
+  uint64_t head_sum;  // of all from the key on, pieces and head too
+  std::atomic<uint32_t> asked;
+  uint32_t reserved;
   CacheZone::Key key;
   uint64_t stamp;
   uint64_t body_bytes;
   uint64_t body_sum;
-  uint64_t head_sum;  // of pieces, head and what is above
   uint32_t pieces;
   uint32_t head_bytes;
-  std::atomic<uint32_t> asked;
-  uint32_t reserved;
 
   const Piece* piece() const { return reinterpret_cast<const Piece*>(this + 1); }
   Piece* piece() { return reinterpret_cast<Piece*>(this + 1); }

@@ -20,6 +20,12 @@ class KeyedHash {
   bool has_secret() const { return secret_[1] != 0; }
   // Of two texts as a pair: no byte can move from one to the other. seed makes it the hash of a longer list.
   uint64_t operator()(std::string_view first, std::string_view second, uint64_t seed = 0) const;
+  // Twice as long, for what two texts must never share. seed as above.
+  struct Wide {
+    uint64_t high, low;  // no defaults: {} is still all zero, and a default argument of what is made of it
+    bool operator==(const Wide&) const = default;
+  };
+  Wide wide(std::string_view text, Wide seed) const;
 
  private:
   uint64_t secret_[2];

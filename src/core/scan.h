@@ -24,13 +24,15 @@ constexpr bool is_control(char c) {
 
 // One bit for each of the scan_step bytes at `at`, the first one lowest: whether it is a control byte.
 #if defined(__SSE2__)
-inline unsigned control_bits(const char* at) {
+// 0xFF for each of them, 0 for the others.
+inline __m128i control_mask(const char* at) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
   const __m128i tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
   const __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7F));
-  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, low), del)));
+  return _mm_or_si128(_mm_andnot_si128(tab, low), del);
 }
+inline unsigned control_bits(const char* at) { return static_cast<unsigned>(_mm_movemask_epi8(control_mask(at))); }
 #else
 inline unsigned control_bits(const char* at) {
   unsigned bits = 0;

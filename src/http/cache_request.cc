@@ -35,7 +35,9 @@ std::string_view canonical_host(Exchange& x) {
   std::string_view host = x.request().host;
   const std::string_view standard = x.client().scheme == "https" ? ":443" : ":80";
   if (host.ends_with(standard)) host.remove_suffix(standard.size());
-  if (std::none_of(host.begin(), host.end(), [](char c) { return core::lower(c) != c; })) return host;
+  bool upper = false;
+  for (const char c : host) upper |= core::lower(c) != c;
+  if (!upper) return host;
   char* lower = x.arena().array<char>(host.size());
   std::transform(host.begin(), host.end(), lower, [](char c) { return core::lower(c); });
   return {lower, host.size()};
@@ -45,6 +47,9 @@ std::string_view canonical_host(Exchange& x) {
 template <class Texts>
 void add_proxied(Texts& key, const Headers& headers) {
   constexpr HeaderId ids[] = {HeaderId::x_forwarded_port, HeaderId::x_forwarded_prefix, HeaderId::x_forwarded_scheme};
+  constexpr HeaderSet any{HeaderId::x_forwarded_port, HeaderId::x_forwarded_prefix, HeaderId::x_forwarded_scheme, HeaderId::forwarded};
+  if (!headers.has_any(any)) return;
+  key.add("proxied");
   for (const HeaderId id : ids) key.add(headers.get(id));
   for (const Header& h : headers) {
     if (h.id != HeaderId::forwarded) continue;
@@ -73,6 +78,7 @@ void add_query(Texts& key, const Exchange& x, const CacheKeyRule& rule) {
 
 template <class Texts>
 void add_credentials(Texts& key, const Exchange& x) {
+  key.add("credentials");
   for (const Header& h : x.request().headers) {
     if (h.id == HeaderId::authorization || h.id == HeaderId::cookie) key.add(header_name(h.id)).add(h.value);
   }
@@ -101,14 +107,12 @@ std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule) {
 
 namespace {
 
-// Everything that makes a URL of its own.
+// Everything that makes a URL of its own. What begins with a word of its own may be missing.
 template <class Texts>
 void add_identity(Texts& key, Exchange& x, std::string_view host, const CacheKeyRule& rule, const Headers& fields) {
   key.add(x.route_name()).add(rule.middleware).add(x.client().scheme).add(host).add(x.path().encoded);
   add_query(key, x, rule);
-  key.add("proxied");
   add_proxied(key, fields);
-  key.add("credentials");
   if (rule.personal) add_credentials(key, x);
 }
 

@@ -75,6 +75,8 @@ class Headers {
     const Header* header = find(id);
     return header != nullptr ? header->value : std::string_view();
   }
+  // Whether there is a field of one of these names.
+  bool has_any(const HeaderSet& names) const { return (present_ & names.bits_) != 0; }
   // One field of that name with that value: the first keeps its place, further ones are removed.
   void set(HeaderId id, std::string_view value) {
     if ((present_ & bit(id)) == 0) add(id, header_name(id), value);

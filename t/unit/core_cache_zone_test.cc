@@ -189,7 +189,7 @@ void leases_and_marks() {
 CacheZone::Shared& shared_of(Slab& slab) {
   size_t total = 0;
   slab.each_zone([&](std::string_view name, uint64_t bytes) { total = name == "responses" ? static_cast<size_t>(bytes) : total; });
-  return *static_cast<CacheZone::Shared*>(slab.zone("responses", "cache", 2, total).value().memory);
+  return *static_cast<CacheZone::Shared*>(slab.zone("responses", "cache", goma::core::cache::layout_version, total).value().memory);
 }
 
 void a_later_purge_stays() {

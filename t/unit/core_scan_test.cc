@@ -70,6 +70,15 @@ void agrees_with_the_plain_version() {
   }
 }
 
+// A lane of the vector version counts to 255.
+void counts_beyond_a_byte() {
+  for (const size_t n : {size_t{4079}, size_t{4080}, size_t{4096}, size_t{100'003}}) {
+    const std::string all(n, '\n');
+    CHECK_EQ(goma::core::count_controls(all.data(), all.data() + n), n);
+  }
+}
+
 }  // namespace
 
-GOMA_TESTS(knows_what_a_control_byte_is, finds_the_first_in_every_place, walks_from_one_to_the_next, agrees_with_the_plain_version)
+GOMA_TESTS(knows_what_a_control_byte_is, finds_the_first_in_every_place, walks_from_one_to_the_next, agrees_with_the_plain_version,
+           counts_beyond_a_byte)
