@@ -28,13 +28,14 @@ std::string_view number(core::Arena& arena, int64_t value) {
 // Whole seconds, rounded up: who waits that long is let in.
 std::string_view seconds(core::Arena& arena, int64_t ns) { return number(arena, (ns + second_ns - 1) / second_ns); }
 
-// Whether a limit that was asked before has less left.
-bool is_told_less(Headers& told, int64_t remaining) {
-  const Header* field = told.find("X-RateLimit-Remaining");
-  if (field == nullptr) return false;
+constexpr std::string_view policy_name = "RateLimit-Policy", state_name = "RateLimit", limit_name = "X-RateLimit-Limit",
+                           remaining_name = "X-RateLimit-Remaining", reset_name = "X-RateLimit-Reset";
+
+// What a limit that was asked before has left.
+int64_t told_remaining(const Header& field) {
   int64_t before = 0;
-  std::from_chars(field->value.data(), field->value.data() + field->value.size(), before);
-  return before <= remaining;
+  std::from_chars(field.value.data(), field.value.data() + field.value.size(), before);
+  return before;
 }
 
 }  // namespace
@@ -48,12 +49,16 @@ void LimitAnswer::describe(Exchange& x, const LimitDecision& decision) const {
   Headers& told = x.response_headers_to_add();
   const std::string_view remaining = number(arena, decision.remaining);
   const std::string_view reset = seconds(arena, decision.taken ? decision.reset_ns : decision.wait_ns);
-  told.add("RateLimit-Policy", policy_);
-  told.add("RateLimit", arena.join(name_, ";r=", remaining, ";t=", reset));
-  if (decision.taken && is_told_less(told, decision.remaining)) return;
-  told.set("X-RateLimit-Limit", limit_);
-  told.set("X-RateLimit-Remaining", remaining);
-  told.set("X-RateLimit-Reset", reset);
+  const Header* before = told.size() != 0 ? told.find(remaining_name) : nullptr;
+  told.add(HeaderId::other, policy_name, policy_);
+  told.add(HeaderId::other, state_name, arena.join(name_, ";r=", remaining, ";t=", reset));
+  if (before != nullptr) {
+    if (decision.taken && told_remaining(*before) <= decision.remaining) return;
+    for (const std::string_view name : {limit_name, remaining_name, reset_name}) told.remove(name);
+  }
+  told.add(HeaderId::other, limit_name, limit_);
+  told.add(HeaderId::other, remaining_name, remaining);
+  told.add(HeaderId::other, reset_name, reset);
 }
 
 Verdict LimitAnswer::refuse(Exchange& x, int status, std::string_view message, int64_t wait_ns) const {
