@@ -4,6 +4,7 @@
  * by second of the wall clock of the run and by status. For limits, where the question is not how fast but how many.
  *
  *   pace [-c CONNECTIONS] [-p PATH] [-H "Name: value"] SECONDS PORT=RATE[,RATE...] [PORT=RATE...]
+ *   pace -R ... the same with PING to Redis servers, whose PONG counts as status 200
  *
  * Several rates of one port follow each other in equal parts of the time. Prints one line of JSON:
  *   {"targets":[{"port":N,"sent":N,"lost":N,"skipped":N,"p50us":N,"p99us":N,"maxus":N,"status":{"200":[per second...],...}}]}
@@ -47,7 +48,7 @@ struct target {
 };
 
 static struct target targets[max_targets];
-static int target_count, connection_count = 32, poll_fd;
+static int target_count, connection_count = 32, poll_fd, is_redis;
 static char request[2048];
 static size_t request_length;
 static int64_t start_us;
@@ -107,6 +108,10 @@ static void receive(struct connection *c) {
   }
   c->filled += (size_t)n;
   c->in[c->filled] = 0;
+  if (is_redis) {
+    if (strstr(c->in, "\r\n") != NULL) count(c, strncmp(c->in, "+PONG", 5) == 0 ? 200 : 0);
+    return;
+  }
   end = strstr(c->in, "\r\n\r\n");
   if (end == NULL) return;
   head = (size_t)(end - c->in) + 4;
@@ -183,16 +188,18 @@ static void run(int seconds) {
 int main(int argc, char **argv) {
   const char *path = "/", *field = "X-Pace: 1";
   int option, seconds;
-  while ((option = getopt(argc, argv, "c:p:H:")) != -1) {
+  while ((option = getopt(argc, argv, "c:p:H:R")) != -1) {
     if (option == 'c') connection_count = atoi(optarg);
     else if (option == 'p') path = optarg;
     else if (option == 'H') field = optarg;
+    else if (option == 'R') is_redis = 1;
     else return 2;
   }
   if (argc - optind < 2 || connection_count > max_connections) return 2;
   seconds = atoi(argv[optind++]);
   if (seconds < 1 || seconds > max_seconds) return 2;
   request_length = (size_t)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", path, field);
+  if (is_redis) request_length = (size_t)snprintf(request, sizeof request, "PING\r\n");
   poll_fd = epoll_create1(EPOLL_CLOEXEC);
   for (; optind < argc && target_count < max_targets; ++optind, ++target_count) {
     struct target *t = &targets[target_count];

@@ -82,6 +82,17 @@ alone = sum(goma.metrics().get("goma_limit_apart_decisions_total", 0) for goma i
 note(f"exact: {admitted} let in, {allowed} allowed, {alone:.0f} decided without an answer in time; p50 {[t['p50us'] for t in targets]} us")
 expect(allowed - 5 <= admitted <= allowed + alone, "exact: never more than one limit allows, and not less", (admitted, allowed))
 no_faults(targets, "exact")
+
+# what it adds to a request, beside the same answer without a limit and a bare PING, all at the same time and pace
+plain = Goma([route("/", NOWHERE, "main", middlewares=["ok"])], [middleware("ok", "respond", {"status": 200, "body": "ok"})], workers=1)
+ping = subprocess.Popen([PACE, "-R", str(SECONDS // 3), f"{redis.port}=100"], stdout=subprocess.PIPE, text=True)
+limited, free = pace(SECONDS // 3, [(made[0], [100]), (plain, [100])])
+bare = json.loads(ping.communicate(timeout=60)[0])["targets"][0]
+added = limited["p50us"] - free["p50us"]
+note(f"exact: p50 {limited['p50us']} us, without a limit {free['p50us']} us, so {added} us more; a bare round trip to Redis {bare['p50us']} us")
+expect(sum(bare["status"]["200"]) == bare["sent"] > 0, "a bare PING is answered", bare)
+expect(added <= 2 * bare["p50us"] + (0 if LONG else 1000), "exact: it adds no more than two bare round trips", (added, bare["p50us"]))
+plain.stop()
 finish(made)
 redis.cli("FLUSHALL")
 
