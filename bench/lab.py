@@ -153,7 +153,8 @@ class Origin:
         self.process.wait()
 
 
-FEATURES = ("plain", "log", "fixed", "limit", "refuse", "cache", "routes", "tls")
+FEATURES = ("plain", "log", "fixed", "limit", "limitkeys", "refuse", "cache", "routes", "tls")
+KEYS = 1_000_000
 
 
 class Gateway:
@@ -231,7 +232,7 @@ class Gateway:
         if feature == "routes":
             lines = [route % (f"svc-{i}", f"/api/v1/svc-{i}", backend, "") for i in range(self.routes + extra)]
         else:
-            lines = [route % ("all", "/", backend, f", middlewares: [{feature}]" if feature in ("fixed", "limit", "refuse", "cache") else "")]
+            lines = [route % ("all", "/", backend, f", middlewares: [{feature}]" if feature in ("fixed", "limit", "limitkeys", "refuse", "cache") else "")]
         listens, tls = self.goma_listens(feature)
         return self.render("goma.yml", os.path.join(feature, "goma.yml"), LISTENS=listens, TLS=tls,
                            ACCESS="\"on\"" if feature == "log" else "\"off\"", LIST="\n".join(lines))
@@ -359,6 +360,7 @@ class Lab:
         self.origin = Origin()
 
     def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # who is ended ends what it started
         return self
 
     def start(self, name, label=None, **options):
