@@ -15,10 +15,10 @@ namespace goma::core {
 
 namespace {
 
-constexpr size_t row_bytes = 1024;
+constexpr size_t row_bytes = 2048;
 constexpr size_t max_identity = row_bytes - 32;
 constexpr size_t ways = 8;
-constexpr std::string_view version_word = "ban1";
+constexpr std::string_view version_word = "ban2";
 
 struct Row {
   uint64_t number;
@@ -36,14 +36,14 @@ struct Bans::Shared {
 // ---------------------------------------------------------------- one ban
 
 std::optional<std::string> Ban::identity() const {
-  std::string bytes = Pack().text(route).text(middleware).text(key).text(value).text(shown).bytes();
+  std::string bytes = Pack().text(route).text(middleware).text(key).text(value).text(shown).text(mark).bytes();
   if (bytes.size() > max_identity) return std::nullopt;
   return bytes;
 }
 
 std::optional<Ban> Ban::from_identity(std::string_view identity) {
   Unpack texts(identity);
-  Ban ban{texts.text(), texts.text(), texts.text(), texts.text(), texts.text()};
+  Ban ban{texts.text(), texts.text(), texts.text(), texts.text(), texts.text(), texts.text()};
   if (!texts.ok()) return std::nullopt;
   return ban;
 }
@@ -68,7 +68,7 @@ std::optional<BanNews> BanNews::parse(std::string_view message) {
 
 Result<Bans> Bans::open(Slab& slab, LimitZone& zone) {
   static_assert(sizeof(Row) <= row_bytes + 16 && max_listed % ways == 0);
-  Result<Shared*> shared = slab.zone_of<Shared>("bans", "bans", 1);
+  Result<Shared*> shared = slab.zone_of<Shared>("bans", "bans", 2);
   if (!shared.ok()) return shared.error();
   return Bans(slab, *shared.value(), zone);
 }

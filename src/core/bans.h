@@ -29,6 +29,7 @@ struct Ban {
   std::string key;    // the name of the header field or cookie; empty: the address
   std::string value;  // of it: may be a secret, and the bytes of a network; at most 512 bytes are told to others
   std::string shown;  // for people: "ip:192.0.2.1", "header:X-API-Key:sha256-12ab…"
+  std::string mark;   // the key in Redis by which Goma Gateway knows it
 
   // The same on every host; nothing when it is too long to be told.
   std::optional<std::string> identity() const;

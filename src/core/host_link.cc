@@ -184,8 +184,9 @@ std::string HostLink::lift(const std::string& shown, bool json) {
     lifted += bans_->lift(listed.ban, now_ns()) ? 1 : 0;
     const std::optional<std::string> identity = listed.ban.identity();
     if (!redis_.configured() || !identity) continue;
-    const std::string_view forget[] = {"ZREM", ban_set, *identity};
+    const std::string_view forget[] = {"ZREM", ban_set, *identity}, unmark[] = {"DEL", listed.ban.mark};
     redis_.post(ban_set, forget);
+    redis_.post(listed.ban.mark, unmark);
     const std::string message = BanNews{presence_->name(), true, 0, *identity}.message();
     const std::string_view tell[] = {"PUBLISH", ban_channel, message};
     redis_.post({}, tell);

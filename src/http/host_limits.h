@@ -44,7 +44,7 @@ class HostLimits {
   uint32_t counted(uint64_t id) const { return zone_->counted(id, now_ns_); }
   void forget_count(uint64_t id) { zone_->forget_count(id); }
   // Bans on this host, and where there is a Redis on all. name: what Goma Gateway calls the client.
-  void ban(const core::Ban& ban, std::string_view name, int64_t for_ns);
+  void ban(const core::Ban& ban, int64_t for_ns);
   // What is left of a ban; 0: there is none.
   int64_t banned_ns(uint64_t id) const {
     const int64_t until_ns = zone_->banned_until(id, now_ns_);

@@ -76,10 +76,10 @@ std::string LimitKey::name(Exchange& x) const {
 
 core::Ban LimitKey::ban(Exchange& x) const {
   const std::string_view said = value(x);
-  const std::string route(x.route_name());
-  if (said.empty()) return {route, middleware_, {}, std::string(network_of(x.client().ip, ipv6_prefix_, x.arena())), "ip:" + network_text(x.client().ip, ipv6_prefix_)};
+  const std::string route(x.route_name()), mark = "rate:ban:" + name(x);
+  if (said.empty()) return {route, middleware_, {}, std::string(network_of(x.client().ip, ipv6_prefix_, x.arena())), "ip:" + network_text(x.client().ip, ipv6_prefix_), mark};
   const std::string_view kind = source_ == Source::cookie ? "cookie" : "header";
-  return {route, middleware_, name_, std::string(said), fmt::format("{}:{}:sha256-{}", kind, name_, core::sha256_hex(said).substr(0, 16))};
+  return {route, middleware_, name_, std::string(said), fmt::format("{}:{}:sha256-{}", kind, name_, core::sha256_hex(said).substr(0, 16)), mark};
 }
 
 std::string slug(std::string_view text) {

@@ -137,7 +137,7 @@ void RateLimit::strike(http::Exchange& x, http::HostLimits& limits) const {
   const std::optional<uint32_t> strikes = limits.count(id, s_.ban_after, s_.ban_ns, true);
   if (strikes && *strikes < s_.ban_after) return;
   const core::Ban ban = s_.key.ban(x);
-  limits.ban(ban, s_.key.name(x), s_.ban_ns);
+  limits.ban(ban, s_.ban_ns);
   limits.forget_count(id);
   core::log::warn("a client is banned", {{"route", x.route_name()}, {"middleware", s_.name}, {"client", x.client().ip}, {"seconds", s_.ban_ns / second_ns}});
 }

@@ -24,7 +24,7 @@ struct Bench {
   Bans bans = Bans::open(slab, zone).value();
 };
 
-Ban ban_of(const std::string& ip) { return {"shop", "limit", "", ip, "ip:" + ip}; }
+Ban ban_of(const std::string& ip) { return {"shop", "limit", "", ip, "ip:" + ip, "rate:ban:shop:limit:ip:" + ip}; }
 
 void a_ban_is_listed_while_it_holds() {
   Bench b;
@@ -34,6 +34,7 @@ void a_ban_is_listed_while_it_holds() {
   CHECK_EQ(listed.size(), 1u);
   CHECK_EQ(listed[0].ban.shown, "ip:192.0.2.1");
   CHECK_EQ(listed[0].ban.route, "shop");
+  CHECK_EQ(listed[0].ban.mark, "rate:ban:shop:limit:ip:192.0.2.1");
   CHECK_EQ(listed[0].left_ns, second);
   CHECK(b.bans.list(start + second).empty());
 }
