@@ -3,6 +3,8 @@
 """A Redis that is misconfigured, absent, slow, full, frozen or mad: what is said names the place and the cause, requests
 are served as the limit says, and Redis is used again as soon as it can be."""
 import json
+import os
+import shutil
 from lib.goma import *
 from lib.redis import GARBAGE, HUGE_BULK, FakeRedis, RedisCluster, RedisSentinels, RedisServer, free_server_port
 from lib.tls import Authority
@@ -58,6 +60,22 @@ for what, block, pattern in [
     goma.stop()
 goma = host({"addr": sealed.address, "tls": {"clientCa": sealed.authority.certificate, "serverName": "localhost"}})
 expect(wait_for(lambda: state(goma)["usable"]), "the right authority and name: used", state(goma))
+goma.stop()
+
+# --- files are renewed on the disk
+
+bundle = os.path.join(wrong.directory, "bundle.crt")
+shutil.copy(wrong.certificate, bundle)
+goma = host({"addr": sealed.address, "tls": {"clientCa": bundle, "serverName": "localhost"}})
+expect(goma.told(r"TLS: .*certificate"), "an authority of yesterday is not believed")
+shutil.copy(sealed.authority.certificate, bundle + ".new")
+os.rename(bundle + ".new", bundle)
+expect(wait_for(lambda: state(goma)["usable"]), "today's file is used without a reload", state(goma))
+with open(bundle, "w", encoding="ascii") as file:
+    file.write("no certificate")
+expect(goma.told(r"reload.*refused|goma.yml.*clientCa"), "a file that is none changes nothing, and the log says why") or note(goma.output[-500:])
+expect(state(goma)["usable"], "the connection stays")
+served(goma, "after a wrong file")
 goma.stop()
 sealed.stop()
 

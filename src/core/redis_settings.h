@@ -36,6 +36,7 @@ struct RedisSettings {
   std::shared_ptr<const TlsContext> tls;  // null: plain
   std::string server_name;                // the name a certificate must be for; empty: the host of the node
   bool sentinel_tls = false;              // the sentinels are spoken to over TLS too
+  std::vector<std::string> tls_files;     // what of it lies in files, which others renew
   std::string digest;                     // of everything TLS was made from; equal for equal settings
 
   int64_t timeout_ms = 50;            // for a command, from send() to its answer

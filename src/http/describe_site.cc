@@ -154,6 +154,7 @@ core::Plan plan_of(const Site& site) {
   const ExtraConfigConf& extra = config.gateway.extra_config;
   if (extra.watch && !extra.directory.text.empty()) plan.watch.push_back(extra.directory.text);
   plan.certificates = site.certificates().files();
+  if (site.redis() != nullptr) plan.certificates.insert(plan.certificates.end(), site.redis()->tls_files.begin(), site.redis()->tls_files.end());
   for (const Route& route : site.routes()) plan.routes += route.listed ? 1 : 0;
   plan.middlewares = config.middlewares.size();
   plan.limit_zone_bytes = config.gateway.shared_memory.limits.bytes;

@@ -43,7 +43,7 @@ class HostLimits {
   void set_count(uint64_t id, int64_t n, int64_t for_ns) { zone_->set_count(id, now_ns_, static_cast<uint32_t>(std::clamp<int64_t>(n, 0, max_count)), now_ns_ + for_ns); }
   uint32_t counted(uint64_t id) const { return zone_->counted(id, now_ns_); }
   void forget_count(uint64_t id) { zone_->forget_count(id); }
-  // Bans on this host, and where there is a Redis on all. name: what Goma Gateway calls the client.
+  // Bans on this host, and where there is a Redis on all.
   void ban(const core::Ban& ban, int64_t for_ns);
   // What is left of a ban; 0: there is none.
   int64_t banned_ns(uint64_t id) const {

@@ -32,7 +32,7 @@ class TlsMaker {
 
  private:
   RedisSaid said(const char* key) const { return redis_said(config_.gateway.redis, config_.environment, key); }
-  bool read(const core::PlacedText& value, const char* key, std::string& pem);
+  bool read(const core::PlacedText& value, const char* key, std::string& pem, core::RedisSettings& settings);
   std::shared_ptr<const core::TlsRoots> roots(const std::string& own);
 
   const Config& config_;
@@ -41,8 +41,9 @@ class TlsMaker {
   core::Problems& problems_;
 };
 
-bool TlsMaker::read(const core::PlacedText& value, const char* key, std::string& pem) {
+bool TlsMaker::read(const core::PlacedText& value, const char* key, std::string& pem, core::RedisSettings& settings) {
   if (value.text.empty()) return true;
+  if (!core::is_inline_pem(value.text)) settings.tls_files.push_back(value.text);
   core::Result<std::string> text = core::read_pem(source_, value.text);
   if (text.ok()) {
     pem = std::move(text).value();
@@ -69,8 +70,8 @@ std::shared_ptr<const core::TlsRoots> TlsMaker::roots(const std::string& own) {
 
 bool TlsMaker::make(core::RedisSettings& settings) {
   std::string authorities, certificate, key;
-  const bool ca = read(conf_.ca, "tls.clientCa", authorities), cert = read(conf_.client_cert, "tls.clientCert", certificate);
-  if (!read(conf_.client_key, "tls.clientKey", key) || !ca || !cert) return false;
+  const bool ca = read(conf_.ca, "tls.clientCa", authorities, settings), cert = read(conf_.client_cert, "tls.clientCert", certificate, settings);
+  if (!read(conf_.client_key, "tls.clientKey", key, settings) || !ca || !cert) return false;
   if (conf_.ca.text.empty()) authorities = core::read_machine_roots(source_);
   if (conf_.insecure_skip_verify) authorities.clear();
   std::shared_ptr<const core::TlsRoots> believed;
