@@ -31,7 +31,7 @@ def answer(request):
 
 
 origin = Origin(answer)
-redis = RedisServer()
+redis = RedisServer(args=["enable-debug-command yes"])
 
 
 def host(workers=2):
@@ -118,6 +118,23 @@ expect(wait_for(lambda: hosts[2].get("/c").text == "/c 2"), "a purge that was no
 note(f"gone after {time.monotonic() - begun:.1f} s")
 expect(time.monotonic() - begun < 4 * SLOW, "within the two seconds that are promised, and a little")
 redis.cli("ACL", "SETUSER", "default", "allchannels")
+
+# --- a lease that nobody waits for any more is given back
+
+def leases():
+    return [k for k in redis.cli("KEYS", "goma:cache:*") if k.endswith(":lease")]
+
+
+redis.cli("CLIENT", "PAUSE", "150", "ALL")
+same(hosts[0].get("/slow-store").status, 200, "a store that does not answer in time is not waited for")
+expect(wait_for(lambda: redis.cli("PING")) and wait_for(lambda: not leases(), 2), "what it answered later is given back", leases())
+sleeper = threading.Thread(target=redis.cli, args=("DEBUG", "SLEEP", "0.04"))
+sleeper.start()
+client = hosts[0].client()
+client.send(b"GET /left HTTP/1.1\r\nHost: a.test\r\n\r\n")
+client.close()
+sleeper.join()
+expect(wait_for(lambda: not leases(), 2), "and so is that of a client who left", leases())
 
 # --- Redis away, and full
 

@@ -177,7 +177,10 @@ void SharedFetch::ask(std::string_view key) {
 
 void SharedFetch::on_result(const core::RedisResult& result) {
   using Kind = core::RedisReply::Kind;
-  if (!result.ok()) return end(SharedAnswer::Outcome::nothing);
+  if (!result.ok()) {
+    return_lease();  // it may have been given all the same
+    return end(SharedAnswer::Outcome::nothing);
+  }
   if (result.reply.kind() == Kind::text) return read(result.reply.text());
   if (result.reply.integer() != 0) return end(SharedAnswer::Outcome::mine);
   again_.start(poll_ms);
@@ -210,8 +213,18 @@ void SharedFetch::read(std::string_view value) {
   end(stored ? SharedAnswer::Outcome::found : SharedAnswer::Outcome::nothing);
 }
 
-void SharedFetch::end(SharedAnswer::Outcome outcome) {
+// Commands are done in order: what the one before this took is given back.
+void SharedFetch::return_lease() {
+  if (SharedStore::usable(x_)) SharedStore::release(*x_.runtime().redis, lease_);
+}
+
+void SharedFetch::give_up() {
+  if (call_.pending()) return_lease();
   call_.cancel();
+}
+
+void SharedFetch::end(SharedAnswer::Outcome outcome) {
+  give_up();
   again_.stop();
   complete({outcome, outcome == SharedAnswer::Outcome::mine ? lease_ : std::string_view()});
 }

@@ -63,6 +63,9 @@ class SharedStore {
 class SharedFetch final : public Operation<SharedAnswer> {
  public:
   SharedFetch(Exchange& x, ResponseStore& store, const StoreQuestion& question, const StorePlace& place, const SharedQuestion& shared);
+  SharedFetch(const SharedFetch&) = delete;
+  SharedFetch& operator=(const SharedFetch&) = delete;
+  ~SharedFetch() { give_up(); }
 
   void start() { ask(shared_.name); }
   void expire() { end(SharedAnswer::Outcome::nothing); }
@@ -75,6 +78,8 @@ class SharedFetch final : public Operation<SharedAnswer> {
   void on_result(const core::RedisResult& result);
   void read(std::string_view value);
   void end(SharedAnswer::Outcome outcome);
+  void give_up();
+  void return_lease();
 
   Exchange& x_;
   ResponseStore& store_;
