@@ -18,6 +18,7 @@
 #include <string>
 
 #include "core/check.h"
+#include "core/log.h"
 
 namespace goma::core {
 
@@ -159,8 +160,10 @@ Result<Slab::Zone> Slab::zone(std::string_view name, std::string_view type, uint
   GOMA_CHECK(name.size() < sizeof ZoneEntry::name && type.size() < sizeof ZoneEntry::type && bytes > 0);
   const Lock lock(*this);
   Header& h = header();
+  bool had_another = false;
   for (size_t i = 0; i < h.zones; ++i) {
     const ZoneEntry& entry = h.zone[i];
+    had_another = had_another || name == entry.name;
     if (name != entry.name || type != entry.type || version != entry.version) continue;
     if (entry.bytes >= bytes) return zone_at(i);
     return Error{Code::invalid, "shared memory zone " + std::string(name) + " has " + std::to_string(entry.bytes) + " bytes, " + std::to_string(bytes) + " are needed", 0};
@@ -178,6 +181,7 @@ Result<Slab::Zone> Slab::zone(std::string_view name, std::string_view type, uint
   __atomic_store_n(&h.zones, h.zones + 1, __ATOMIC_RELEASE);  // for those who look without the lock
   Zone made = zone_at(h.zones - 1);
   made.fresh = true;
+  if (had_another) log::warn("a zone of shared memory starts empty: this build lays it out in another way", {{"zone", name}, {"version", version}, {"bytes", bytes}});
   return made;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <ctime>
+#include <vector>
 
 #include "core/cache_zone.h"
 #include "core/health_zone.h"
@@ -183,6 +184,21 @@ std::optional<CacheZone::Usage> look_at_responses(Slab& slab, bool verify) {
   return verify ? zone.value().verify() : zone.value().usage();
 }
 
+struct ZoneLine {
+  std::string_view name;
+  uint64_t bytes;
+  bool of_earlier;  // a later build of the same instance lays it out in another way and has its own
+};
+
+std::vector<ZoneLine> zone_lines(Slab& slab) {
+  std::vector<ZoneLine> lines;
+  slab.each_zone([&lines](std::string_view name, uint64_t bytes) {
+    for (ZoneLine& before : lines) before.of_earlier = before.of_earlier || before.name == name;
+    lines.push_back({name, bytes, false});
+  });
+  return lines;
+}
+
 }  // namespace
 
 bool zones_are_consistent(Slab& slab, int64_t now_ns) {
@@ -194,7 +210,7 @@ bool zones_are_consistent(Slab& slab, int64_t now_ns) {
 std::string zones_text(Slab& slab, int64_t now_ns) {
   const Slab::Usage usage = slab.usage();
   std::string text = fmt::format("shared memory of {}, {} given to zones\n", size_text(usage.size), size_text(usage.taken));
-  slab.each_zone([&](std::string_view name, size_t bytes) { text += fmt::format("  {:<12} {:>9}\n", name, size_text(bytes)); });
+  for (const ZoneLine& zone : zone_lines(slab)) text += fmt::format("  {:<12} {:>9}{}\n", zone.name, size_text(zone.bytes), zone.of_earlier ? "  of an earlier build, until the next start" : "");
   if (const Result<LimitZone> limits = LimitZone::open(slab)) {
     const LimitZone::Usage use = limits.value().usage(now_ns);
     text += fmt::format("limits: {} of {} cells live, {} ban{}, {} forgotten and {} not counted for lack of room, {}\n", use.live, use.cells, use.bans,
@@ -213,9 +229,9 @@ std::string zones_text(Slab& slab, int64_t now_ns) {
 std::string zones_json(Slab& slab, int64_t now_ns) {
   const Slab::Usage usage = slab.usage();
   std::string zones, use_of;
-  slab.each_zone([&](std::string_view name, size_t bytes) {
-    zones += fmt::format("{}{{\"name\":{},\"bytes\":{}}}", zones.empty() ? "" : ",", quoted(name), bytes);
-  });
+  for (const ZoneLine& zone : zone_lines(slab)) {
+    zones += fmt::format("{}{{\"name\":{},\"bytes\":{},\"earlier\":{}}}", zones.empty() ? "" : ",", quoted(zone.name), zone.bytes, zone.of_earlier);
+  }
   if (const Result<LimitZone> found = LimitZone::open(slab)) {
     const LimitZone::Usage use = found.value().usage(now_ns);
     use_of = fmt::format(",\"limits\":{{\"cells\":{},\"live\":{},\"bans\":{},\"evicted\":{},\"crowded\":{},\"doubled\":{}}}", use.cells, use.live,

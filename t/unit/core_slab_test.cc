@@ -58,6 +58,7 @@ void type_and_version_make_another_zone() {
   CHECK(slab.zone("limits", "cells", 2, 4096).value().id != one.id);
   CHECK(slab.zone("limits", "bytes", 1, 4096).value().id != one.id);
   CHECK(slab.zone("others", "cells", 1, 4096).value().id != one.id);
+  CHECK(slab.zone("limits", "cells", 2, 4096).value().id != one.id && !slab.zone("limits", "cells", 2, 4096).value().fresh);
   const Result<Slab::Zone> larger = slab.zone("limits", "cells", 1, 8192);
   CHECK(!larger.ok() && larger.error().code == goma::core::Code::invalid);
 }
