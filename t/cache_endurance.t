@@ -122,7 +122,8 @@ for reader in readers:
     reader.join(PATIENCE)
 same([reader.wrong[:2] for reader in readers], [[]] * len(readers), "every body was whole and its own")
 expect(sent() > 10 * SIZE, "ten times the size of the cache went through it", f"{sent() / SIZE:.1f}")
-expect(peak[0] - before[0] < 2048, "no process grew once the cache was full", f"KiB before {before}, at the most {peak}")
+if SLOW == 1:               # the sanitizers keep what is freed
+    expect(peak[0] - before[0] < 2048, "no process grew once the cache was full", f"KiB before {before}, at the most {peak}")
 expect(peak[1] < (SIZE >> 10) * 1.05 + 65536, "what they share is the cache and little more", peak)
 ideal = Lru(SIZE)
 for number in asked:

@@ -50,6 +50,7 @@ int Master::run() {
   if (!set_up()) return exit_code_;
   start_change();
   loop_.run();
+  process::block_signals();
   return exit_code_;
 }
 

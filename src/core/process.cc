@@ -135,6 +135,12 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+}
+
 SignalsBlocked::SignalsBlocked() {
   static_assert(sizeof saved_ >= sizeof(sigset_t));
   sigset_t all;

@@ -51,6 +51,8 @@ void close_all_but(std::vector<int> keep);
 
 // Every signal handler back to the default, SIGPIPE ignored, nothing blocked.
 void reset_signals();
+// Blocks every signal for good: who signals a process that has done its work does not change how it ends.
+void block_signals();
 // Blocks every signal for its lifetime: around fork, so that no child runs a handler of its parent.
 class SignalsBlocked {
  public:
