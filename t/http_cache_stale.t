@@ -29,18 +29,19 @@ def slow(answer):
     return handler
 
 
-# --- what backends answer, first and later; all of it is stored, and ages
+# --- what backends answer, first and later; all of it is stored, and ages. What lives for a second is made when it is
+# asked for: its Date would be a second old otherwise, now and then.
 
 pages.answer("/while/a", page("one"), slow(page("two")))
 pages.answer("/while/etag", page("one", ETag='"1"'), lambda r: Reply(304, [("ETag", '"1"'), ("Date", http_date())]) if r["If-None-Match"] == '"1"' else page("wrong"))
-pages.answer("/plain/said", page("one", Cache_Control="max-age=1, stale-while-revalidate=60"), page("two"))
-pages.answer("/while/must", page("one", Cache_Control="max-age=1, must-revalidate"), page("two", Cache_Control="max-age=1, must-revalidate"))
-pages.answer("/while/shared", page("one", Cache_Control="s-maxage=1"), page("two"))
+pages.answer("/plain/said", lambda r: page("one", Cache_Control="max-age=1, stale-while-revalidate=60"), page("two"))
+pages.answer("/while/must", lambda r: page("one", Cache_Control="max-age=1, must-revalidate"), page("two", Cache_Control="max-age=1, must-revalidate"))
+pages.answer("/while/shared", lambda r: page("one", Cache_Control="s-maxage=1"), page("two"))
 pages.answer("/plain/not", page("one"), page("two"))
 pages.answer("/while/fails", page("one"), Reply(500, [], b"broken"), page("three"))
 pages.answer("/error/404", page("kept"), Reply(404, [], b"gone"))
-pages.answer("/error/must", page("kept", Cache_Control="max-age=1, must-revalidate"), Reply(503, [], b"x"))
-pages.answer("/plain/said-error", page("kept", Cache_Control="max-age=1, stale-if-error=60"), Reply(503, [], b"x"))
+pages.answer("/error/must", lambda r: page("kept", Cache_Control="max-age=1, must-revalidate"), Reply(503, [], b"x"))
+pages.answer("/plain/said-error", lambda r: page("kept", Cache_Control="max-age=1, stale-if-error=60"), Reply(503, [], b"x"))
 pages.answer("/plain/error", page("kept"), Reply(503, [], b"x"))
 pages.answer("/both/x", page("kept"), Reply(503, [], b"x"))
 pages.answer("/plain/max-stale", page("old"), page("new"))

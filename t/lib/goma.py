@@ -53,6 +53,13 @@ def note(text):
         print(f"# {line}", flush=True)
 
 
+def complain(text):
+    """A note of what failed: prove shows it without -v too."""
+    sys.stdout.flush()
+    for line in str(text).splitlines():
+        print(f"# {line}", file=sys.stderr, flush=True)
+
+
 def expect(condition, name, got=None):
     """One TAP line; `got` is shown when it fails."""
     global _tests, _failed
@@ -61,9 +68,11 @@ def expect(condition, name, got=None):
     if not condition:
         _failed += 1
         caller = sys._getframe(1)
-        note(f"at {os.path.basename(caller.f_code.co_filename)}:{caller.f_lineno}")
+        while caller.f_code.co_filename == __file__ and caller.f_back is not None:
+            caller = caller.f_back
+        complain(f"{os.path.basename(sys.argv[0])} {_tests}, at {os.path.basename(caller.f_code.co_filename)}:{caller.f_lineno}: {name}")
         if got is not None:
-            note(f"got {got!r}" if not isinstance(got, str) else f"got {got}")
+            complain(f"got {got!r}" if not isinstance(got, str) else f"got {got}")
     return bool(condition)
 
 
@@ -78,7 +87,7 @@ def attempt(name, function, *arguments):
         return function(*arguments)
     except Exception as error:
         expect(False, name, f"{type(error).__name__}: {error}")
-        note(traceback.format_exc(limit=-3))
+        complain(traceback.format_exc(limit=-3))
         return None
 
 
@@ -547,7 +556,7 @@ def _died(kind, value, trace):
     if kind is SystemExit:
         return
     expect(False, "the script runs to its end", f"{kind.__name__}: {value}")
-    note("".join(traceback.format_exception(kind, value, trace)))
+    complain("".join(traceback.format_exception(kind, value, trace)))
 
 
 def _overdue(*_):
