@@ -232,11 +232,18 @@ class RedisServer:
         pairs = (line.split(":", 1) for line in self.cli("INFO", section).splitlines() if ":" in line)
         return dict(pairs)
 
+    def role(self):
+        """What ROLE says; nothing while it does not answer: Sentinels end the connections of who gets another role."""
+        try:
+            return self.cli("ROLE")
+        except (OSError, RedisError, ValueError):
+            return [""]
+
     def is_primary(self):
-        return self.running() and not self.paused and self.cli("ROLE")[0] == "master"
+        return self.running() and not self.paused and self.role()[0] == "master"
 
     def is_synced_replica(self):
-        role = self.cli("ROLE")
+        role = self.role()
         return role[0] == "slave" and role[3] == "connected"
 
 
