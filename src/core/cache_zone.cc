@@ -53,11 +53,6 @@ bool process_lives(int32_t pid, uint64_t started) {
   return now == 0 || now == started;  // where /proc tells nothing, the pid has to do
 }
 
-static uint64_t fold(uint64_t a, uint64_t b) {
-  const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
 // Two lanes side by side, or each block would wait for the one before.
 uint64_t sum(const char* data, size_t n, uint64_t seed) {
   constexpr uint64_t odd = 0x9e3779b97f4a7c15, other = 0xc2b2ae3d27d4eb4f;

@@ -19,11 +19,6 @@ uint64_t word(const char* at) {
   return value;
 }
 
-uint64_t fold(uint64_t a, uint64_t b) {
-  const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
 uint64_t absorb(uint64_t state, std::string_view text, uint64_t key) {
   for (; text.size() > 16; text.remove_prefix(16)) state = fold(word(text.data()) ^ state, word(text.data() + 8) ^ key);
   char last[16] = {};

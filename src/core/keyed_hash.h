@@ -12,6 +12,12 @@
 
 namespace goma::core {
 
+// Both halves of a wide product in one word.
+inline uint64_t fold(uint64_t a, uint64_t b) {
+  const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
 // Plain memory for a zone. All zero until make_secret().
 class KeyedHash {
  public:

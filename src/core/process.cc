@@ -143,9 +143,8 @@ void block_signals() {
 
 SignalsBlocked::SignalsBlocked() {
   static_assert(sizeof saved_ >= sizeof(sigset_t));
-  sigset_t all;
-  sigfillset(&all);
-  ::sigprocmask(SIG_SETMASK, &all, reinterpret_cast<sigset_t*>(saved_));
+  ::sigprocmask(SIG_SETMASK, nullptr, reinterpret_cast<sigset_t*>(saved_));
+  block_signals();
 }
 
 SignalsBlocked::~SignalsBlocked() { ::sigprocmask(SIG_SETMASK, reinterpret_cast<sigset_t*>(saved_), nullptr); }

@@ -50,10 +50,11 @@ void LimitAnswer::describe(Exchange& x, const LimitDecision& decision) const {
   const std::string_view remaining = number(arena, decision.remaining);
   const std::string_view reset = seconds(arena, decision.taken ? decision.reset_ns : decision.wait_ns);
   const Header* before = told.size() != 0 ? told.find(remaining_name) : nullptr;
+  const bool told_less = before != nullptr && decision.taken && told_remaining(*before) <= decision.remaining;
   told.add(HeaderId::other, policy_name, policy_);
   told.add(HeaderId::other, state_name, arena.join(name_, ";r=", remaining, ";t=", reset));
+  if (told_less) return;
   if (before != nullptr) {
-    if (decision.taken && told_remaining(*before) <= decision.remaining) return;
     for (const std::string_view name : {limit_name, remaining_name, reset_name}) told.remove(name);
   }
   told.add(HeaderId::other, limit_name, limit_);
