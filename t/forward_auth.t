@@ -40,7 +40,7 @@ target, fields = json.loads(reply.text)
 fields = Fields(map(tuple, fields))
 same((fields.all("x-user"), fields.all("x-roles")), (["alice"], ["ops"]), "listed fields replace the client's")
 same(fields.all("x-secret"), [], "others are not copied")
-expect(target in ("/a/b?x=1&user=alice", "/a/b?user=alice&x=1"), "a field becomes a query parameter", target)
+same(target, "/a/b?x=1&user=alice", "a field becomes a query parameter")
 same(origin.last.body, b"payload", "the request body reaches the backend")
 asked = auth.last
 same((asked.method, asked.target, asked.body), ("GET", "/verify?from=goma", b""), "the service is asked with GET, without body")
@@ -51,16 +51,16 @@ for name, want in [("X-Forwarded-Method", "POST"), ("X-Forwarded-Host", "a.test"
                    ("Host", f"127.0.0.1:{auth.port}")]:
     same(asked[name], want, f"the service gets {name}: {want}")
 origin.clear()
-for want, status in [("401", 401), ("403", 403), ("204", 401), ("404", 401), ("500", 500), ("302", 401), ("drop", 500), ("hang", 500)]:
+for want, status in [("401", 401), ("403", 403), ("204", 401), ("404", 401), ("500", 500), ("302", 401), ("drop", 500), ("hang", 503)]:
     reply = goma.get("/", {"X-Want": want})
-    expect(reply.status == status or (want in ("hang", "drop") and reply.status in (500, 503, 504)), f"{want} becomes {status}", reply)
+    same(reply.status, status, f"{want} becomes {status}")
     expect("auth body" not in reply.text, f"{want}: the service's body is not passed on")
     if want in ("401", "403"):
         same((reply["www-authenticate"], reply.text.split("\n")[0][:3]), ('Bearer realm="x"', want), f"{want}: WWW-Authenticate is relayed")
 released.set()
-same(goma.get("/dead").status in (500, 503), True, "an unreachable service lets nobody in")
+same(goma.get("/dead").status, 500, "an unreachable service lets nobody in")
 same(len(origin.requests), 0, "none of these reached the backend")
-same(goma.get("/", {"X-Want": "huge"}).status in (200, 500, 503), True, "a huge answer is bounded")
+same(goma.get("/", {"X-Want": "huge"}).status, 503, "a huge answer is bounded")
 reply = goma.get("/sign/x?y=z", {"X-Want": "401"})
 same((reply.status, reply["location"]), (302, "https://login.test/?rd=http%3A%2F%2Fa.test%2Fsign%2Fx%3Fy%3Dz"), "401 with authSignIn redirects")
 auth.clear()

@@ -34,14 +34,14 @@ LINES = [  # id, what, bytes, allowed answers, requests the backend may see
     ("A02", "a list of lengths", post(b"Content-Length: 3, 4", body=b"abcd"), BAD, 0),
     *[("A03", "Content-Length " + repr(v), post(b"Content-Length: " + v, body=b"0123456789"), BAD, 0)
       for v in (b"", b"+1", b"-1", b"0x10", b"1_0", b"1 0", b"1e3", b"1;", b"\xb2", b"1,", b'"1"')],
-    ("A04", "length above 2^63", post(b"Content-Length: 9223372036854775809", body=b"x"), (400, 413), 0),
-    ("A04", "length above 2^64", post(b"Content-Length: 18446744073709551617", body=b"x" + HIDDEN), (400, 413), 0),
-    ("A04", "chunk size of 17 digits", chunked(b"10000000000000001\r\nx\r\n0\r\n\r\n"), (400, 413), 1),
-    ("A06", "unknown coding", post(b"Transfer-Encoding: cow", body=CL_TE), (400, 501), 0),
-    ("A06", "chunked not last", post(b"Transfer-Encoding: chunked, gzip", body=CL_TE), (400, 501), 0),
-    ("A06", "chunked twice", post(b"Transfer-Encoding: chunked, chunked", body=CL_TE), (400, 501), 0),
+    ("A04", "length above 2^63", post(b"Content-Length: 9223372036854775809", body=b"x"), BAD, 0),
+    ("A04", "length above 2^64", post(b"Content-Length: 18446744073709551617", body=b"x" + HIDDEN), BAD, 0),
+    ("A04", "chunk size of 17 digits", chunked(b"10000000000000001\r\nx\r\n0\r\n\r\n"), BAD, 1),
+    ("A06", "unknown coding", post(b"Transfer-Encoding: cow", body=CL_TE), (501,), 0),
+    ("A06", "chunked not last", post(b"Transfer-Encoding: chunked, gzip", body=CL_TE), (501,), 0),
+    ("A06", "chunked twice", post(b"Transfer-Encoding: chunked, chunked", body=CL_TE), (501,), 0),
     ("A06", "gzip, chunked", post(b"Transfer-Encoding: gzip, chunked", body=CL_TE), (501,), 0),
-    ("A06", "identity", post(b"Transfer-Encoding: identity", body=CL_TE), (400, 501), 0),
+    ("A06", "identity", post(b"Transfer-Encoding: identity", body=CL_TE), (501,), 0),
     ("A07", "TE in HTTP/1.0", head(b"POST / HTTP/1.0", b"Transfer-Encoding: chunked") + CL_TE, BAD, 0),
     *[("A08", "chunk size " + repr(v), chunked(v + b"\r\n01234\r\n0\r\n\r\n"), BAD, 1)
       for v in (b"0x5", b"+5", b"-5", b"5_0", b" 5", b"5 ", b"", b"5\t", b"g")],
@@ -55,7 +55,7 @@ LINES = [  # id, what, bytes, allowed answers, requests the backend may see
     ("A10", "bare LF at the end of the body", chunked(b"0\r\n\n"), BAD, 1),
     ("A11", "bare CR in a value", get(b"A: b\rC: d"), BAD, 0),
     ("A11", "CR CR LF", get(b"A: b\r"), BAD, 0),
-    ("A11", "CR in place of CRLF", b"GET / HTTP/1.1\rHost: a.test\r\r", BAD + ("waits",), 0),
+    ("A11", "CR in place of CRLF", b"GET / HTTP/1.1\rHost: a.test\r\r", BAD, 0),
     ("A11", "CR in the request line", get(line=b"GET /\r HTTP/1.1"), BAD, 0),
     ("A12", "folded field", get(b"A: b", b" c"), BAD, 0),
     ("A12", "folded with a tab", get(b"A: b", b"\tc"), BAD, 0),
@@ -74,18 +74,18 @@ LINES = [  # id, what, bytes, allowed answers, requests the backend may see
       for v in (b"", b"a b", b"a:80@evil", b"a/b", b"[::1", b"a:99999", b"a:b", b"a?b", b"a#b", b"a\\b", b"::1", b"a,b",
                 b"u@a", b"[::1]x", b"a:-1", b"[zz]", b"<a>", b"a%00")],
     ("A16", "absolute form for another host", get(line=b"GET http://b.test/ HTTP/1.1"), BAD, 0),
-    ("A17", "HTTP/0.9", b"GET /\r\n\r\n", (400, "closed"), 0),
+    ("A17", "HTTP/0.9", b"GET /\r\n\r\n", BAD, 0),
     ("A18", "fragment in the target", get(line=b"GET /a#b HTTP/1.1"), BAD, 0),
-    *[("A19", "request line " + repr(v), get(line=v), (400, 501, 505), 0)
+    *[("A19", "request line " + repr(v), get(line=v), (505,), 0) for v in (b"GET / HTTP/2.0", b"GET / HTTP/3.0")],
+    *[("A19", "request line " + repr(v), get(line=v), BAD, 0)
       for v in (b"GET  / HTTP/1.1", b"GET /  HTTP/1.1", b"GET\t/ HTTP/1.1", b" GET / HTTP/1.1", b"GET / HTTP/1.32",
-                b"GET / HTTP/2.0", b"GET / http/1.1", b"GET / HTTP/1.2x", b"GET / HTTP/01.1", b"GET / HTTP/3.0",
-                b"GET / ICY/1.1", b"GET / HTTP/1.1 ", b"GET a HTTP/1.1", b"G\x01T / HTTP/1.1", b"GET / x HTTP/1.1")],
+                b"GET / http/1.1", b"GET / HTTP/1.2x", b"GET / HTTP/01.1", b"GET / ICY/1.1", b"GET / HTTP/1.1 ", b"GET a HTTP/1.1", b"G\x01T / HTTP/1.1", b"GET / x HTTP/1.1")],
     ("A20", "unknown Expect", post(b"Expect: y 100-continue", b"Content-Length: 1", body=b"x"), (417,), 0),
     ("A20", "two Expects", post(b"Expect: 100-continue", b"Expect: y", b"Content-Length: 1", body=b"x"), (417,), 0),
     ("A26", "2,000 fields", get(*[b"A%d: b" % i for i in range(2000)]), (431,), 0),
     ("A26", "a field of 64 KiB", get(b"A: " + b"b" * 65536), (431,), 0),
     ("A26", "a target of 100 KB", get(line=b"GET /" + b"a" * 100000 + b" HTTP/1.1"), (414,), 0),
-    ("A26", "a method of 1 MB", get(line=b"A" * 1000000 + b" / HTTP/1.1"), (400, 501, 431), 0),
+    ("A26", "a method of 1 MB", get(line=b"A" * 1000000 + b" / HTTP/1.1"), BAD, 0),
 ]
 
 
@@ -117,7 +117,7 @@ origin.clear()
 client = goma.client()
 client.send(get() + b"GET /old\r\n\r\n")
 same(client.outcome(), 200, "A17 the request before a pipelined HTTP/0.9 line is served")
-expect(client.outcome() in (400, "closed") and len(origin.requests) == 1, "A17 the 0.9 line is not")
+same((client.outcome(), len(origin.requests)), (400, 1), "A17 the 0.9 line is not")
 client = goma.client()
 client.send(get(b"Expect: 100-continue"))
 same(client.outcome(), 200, "A20 Expect on a GET is served")

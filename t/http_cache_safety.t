@@ -72,8 +72,8 @@ for name, rule, told in (("cacheableStatusCodes", {"cacheableStatusCodes": [400]
 
 # --- G75: keys
 
-same([status(goma.get(t, f)) for t, f in (("/k?a", {}), ("/k%3Fa", {}), ("/k", {"Host": "a.test"}), ("/k?", {}), ("/k%00", {}))][:4], ["MISS"] * 4, "a separator in one part is none of the key")
-same(goma.request("PURGE", "/k?a").status in (200, 405, 501), True, "PURGE is a method like any other")
+same([status(goma.get(t, f)) for t, f in (("/k?a", {}), ("/k%3Fa", {}), ("/k", {"Host": "a.test"}), ("/k?", {}))], ["MISS"] * 4, "a separator in one part is none of the key")
+same(goma.request("PURGE", "/k?a").status, 200, "PURGE is a method like any other")
 same(status(goma.get("/k?a")), "MISS", "after an unsafe method what was stored is asked for again")
 many = goma.client()
 for batch in range(100):
