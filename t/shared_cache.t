@@ -41,7 +41,7 @@ def host(workers=2):
 
 hosts = [host() for _ in range(3)]
 for goma in hosts:
-    expect(wait_for(lambda: goma.ctl_json("redis")["usable"]), "Redis is used")
+    expect(wait_for(lambda: goma.ctl_json("redis")["knowsPurges"]), "Redis is used")
 
 
 def everywhere(path, **fields):
@@ -143,7 +143,7 @@ same(sorted(told(everywhere("/d"))), sorted([("MISS", "/d 1"), ("MISS", "/d 2"),
 same([s for s, _ in told(everywhere("/d"))], ["HIT"] * 3, "and serves what it has")
 redis.start()
 for goma in hosts:
-    expect(wait_for(lambda: goma.ctl_json("redis")["usable"]), "Redis is used again")
+    expect(wait_for(lambda: goma.ctl_json("redis")["usable"] and goma.ctl_json("redis")["knowsPurges"]), "Redis is used again")
 redis.cli("CONFIG", "SET", "maxmemory", "1")
 same([r.status for r in everywhere("/e")], [200] * 3, "a full Redis costs no request")
 redis.cli("CONFIG", "SET", "maxmemory", "0")

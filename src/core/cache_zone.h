@@ -117,14 +117,18 @@ class CacheZone {
 
   // ---------------------------------------------------------------- purging
 
-  // What carries this mark and was stored before `at_ms` (wall clock) is gone. A mark is the key of a URL, a prefix or a
-  // tag. Of several times the latest counts. When there is no room for more marks, everything stored before is gone.
-  void purge(Key mark, int64_t at_ms);
-  void purge_all(int64_t at_ms);
-  // When anything was purged last: who was stored after that needs not be looked at closer. 0: never.
-  int64_t purged_ms() const;
-  // Whether what carries the mark and was stored at stored_ms is gone. Takes no lock.
-  bool is_purged(Key mark, int64_t stored_ms) const;
+  // Purges are numbered in the order in which they were ordered, and an entry goes by the highest number that was known
+  // when its content was asked for: it is gone when a mark of its own has a higher one. No clock decides.
+
+  // What carries this mark and was asked for before the purge of this number is gone. A mark is the key of a URL, a prefix
+  // or a tag. Of several numbers the highest counts; 0 stands for the next one of this host. When there is no room for
+  // more marks, everything asked for before is gone. The number.
+  uint64_t purge(Key mark, uint64_t number = 0);
+  uint64_t purge_all(uint64_t number = 0);
+  // The highest number that was heard of: what is asked for from now on goes by it. 0: nothing was purged yet.
+  uint64_t last_purge() const;
+  // Whether what carries the mark and goes by the number `known` is gone. Takes no lock.
+  bool is_purged(Key mark, uint64_t known) const;
 
   // ---------------------------------------------------------------- how it is
 

@@ -49,35 +49,39 @@ void CacheZone::release(Key key) {
 
 // ---------------------------------------------------------------- purging
 
-void CacheZone::purge(Key mark, int64_t at_ms) {
+// Marks are in place before their number is known as the last: who goes by it was asked for after that.
+uint64_t CacheZone::purge(Key mark, uint64_t number) {
   {
     const cache::Hold hold(shared_->notes_lock);
+    number = shared_->numbered(number);
     for (size_t i = 0; i < cache::ways; ++i) {
       cache::Mark& place = shared_->mark[(mark.high + i) % cache::mark_places];
       const bool same = place.is(mark);
-      if (!same && place.at_ms.load() > shared_->all_purged_ms.load()) continue;
+      if (!same && place.number.load() > shared_->all_purged.load()) continue;
       if (!same) place.high.store(mark.high), place.low.store(mark.low);
-      if (!same || at_ms > place.at_ms.load()) place.at_ms.store(at_ms);
-      shared_->purged_ms.store(std::max(shared_->purged_ms.load(), at_ms));
-      return;
+      if (!same || number > place.number.load()) place.number.store(number);
+      shared_->last_purge.store(std::max(shared_->last_purge.load(), number));
+      return number;
     }
   }
-  purge_all(at_ms);
+  return purge_all(number);
 }
 
-void CacheZone::purge_all(int64_t at_ms) {
+uint64_t CacheZone::purge_all(uint64_t number) {
   const cache::Hold hold(shared_->notes_lock);
-  shared_->all_purged_ms.store(std::max(shared_->all_purged_ms.load(), at_ms));
-  shared_->purged_ms.store(std::max(shared_->purged_ms.load(), at_ms));
+  number = shared_->numbered(number);
+  shared_->all_purged.store(std::max(shared_->all_purged.load(), number));
+  shared_->last_purge.store(std::max(shared_->last_purge.load(), number));
+  return number;
 }
 
-int64_t CacheZone::purged_ms() const { return shared_->purged_ms.load(std::memory_order_relaxed); }
+uint64_t CacheZone::last_purge() const { return shared_->last_purge.load(); }
 
-bool CacheZone::is_purged(Key mark, int64_t stored_ms) const {
-  if (stored_ms < shared_->all_purged_ms.load()) return true;
+bool CacheZone::is_purged(Key mark, uint64_t known) const {
+  if (known < shared_->all_purged.load()) return true;
   for (size_t i = 0; i < cache::ways; ++i) {
     const cache::Mark& place = shared_->mark[(mark.high + i) % cache::mark_places];
-    if (place.is(mark) && stored_ms < place.at_ms.load() && place.is(mark)) return true;  // looked at again: it may get another key meanwhile
+    if (place.is(mark) && known < place.number.load() && place.is(mark)) return true;  // looked at again: it may get another key meanwhile
   }
   return false;
 }

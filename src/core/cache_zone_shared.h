@@ -26,7 +26,7 @@ constexpr size_t ways = 8;
 constexpr size_t lease_places = 8192;
 constexpr size_t mark_places = 4096;
 constexpr size_t chunk_align = 16;
-constexpr uint32_t layout_version = 3;  // of everything here, and of how keys and sums are made
+constexpr uint32_t layout_version = 4;  // of everything here, and of how keys and sums are made
 constexpr uint32_t asked_most = 7;  // counted no further: what is read all the time is not written to
 
 struct Row {
@@ -82,11 +82,11 @@ struct Lease {
   uint32_t reserved;
 };
 
-// Written under a lock and read without: a place gets another key only when its time no longer matters, and its time
-// after its key.
+// Written under a lock and read without: a place gets another key only when its number no longer matters, and its
+// number after its key.
 struct Mark {
   std::atomic<uint64_t> high, low;
-  std::atomic<int64_t> at_ms;  // 0: free
+  std::atomic<uint64_t> number;  // 0: free
 
   bool is(CacheZone::Key key) const { return high.load() == key.high && low.load() == key.low; }
 };
@@ -141,7 +141,7 @@ struct CacheZone::Shared : CacheZone::Layout {
   pthread_mutex_t segments_lock;
   pthread_mutex_t notes_lock;  // leases and marks
   std::atomic<uint64_t> stamp, order, evicted, carried, refused, faulty;
-  std::atomic<int64_t> purged_ms, all_purged_ms;
+  std::atomic<uint64_t> last_purge, all_purged;  // numbers: of any purge, of one of everything
   cache::Row row[cache::rows];
   cache::Lease lease[cache::lease_places];
   cache::Mark mark[cache::mark_places];
@@ -158,6 +158,9 @@ struct CacheZone::Shared : CacheZone::Layout {
     return static_cast<size_t>(static_cast<const char*>(address) - (reinterpret_cast<const char*>(this) + bytes_at)) / segment_bytes;
   }
   cache::Record* record(const cache::Place& place) { return reinterpret_cast<cache::Record*>(bytes(place.segment) + place.offset); }
+
+  // The number that a purge gets which is told this one; 0: the next of this host. Requires: notes_lock is held.
+  uint64_t numbered(uint64_t number) const { return number != 0 ? number : last_purge.load() + 1; }
 
   // The cell that leads to the record of a key, its segment pinned by the row; null: there is none.
   std::atomic<uint64_t>* find(Key key, size_t row_index, uint64_t& cell);

@@ -16,7 +16,7 @@ namespace {
 
 // What was purged after an entry of the stream, and whether that entry is still there (or nothing was purged at all).
 constexpr std::string_view purges_text = R"(
-local news = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', '1000')
+local news = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', '1')
 local known = 1
 if #news > 0 and news[1][1] == ARGV[1] then
@@ -26,6 +26,8 @@ elseif #news > 0 and #first > 0 and first[1][1] == news[1][1] and redis.call('XL
 end
 return {known, news})";
 
+constexpr size_t purges_at_once = 1000;
+constexpr std::string_view purges_text_count = "1000";
 constexpr int64_t clock_tolerance_ms = 20;
 constexpr std::string_view hosts_key = "goma:hosts";
 constexpr std::string_view flush_key = "{goma:hosts}:flush";  // in the same slot
@@ -110,7 +112,7 @@ int64_t HostLink::wall_ms() const {
 void HostLink::beat() {
   static const RedisScript beats(beat_text), alone(alone_text);
   timer_.start(beat_ms);
-  if (++beats_ % 2 == 0) read_purges();
+  read_purges();
   if (beat_.pending() || flush_.pending() || !redis_.usable()) return;
   const std::string name = presence_->name(), alive = std::to_string(Presence::alive_ms);
   const std::string_view keys[] = {hosts_key, flush_key}, arguments[] = {name, alive};
@@ -158,8 +160,7 @@ void HostLink::on_bans(const RedisResult& result) {
 
 void HostLink::on_message(std::string_view channel, std::string_view message) {
   if (channel == purge_channel) {
-    const std::optional<Purge> purge = presence_ ? Purge::heard(message, presence_->name()) : std::nullopt;
-    if (purge) apply(*purge, cluster_ms());
+    if (const auto heard = Purge::heard(message)) apply(heard->first, heard->second);
     return;
   }
   const std::optional<BanNews> news = BanNews::parse(message);
@@ -204,37 +205,42 @@ CacheZone* HostLink::cache() {
   return cache_ ? &*cache_ : nullptr;
 }
 
-void HostLink::apply(const Purge& purge, int64_t at_ms) {
-  if (CacheZone* zone = cache()) purge.apply(*zone, at_ms);
+void HostLink::apply(const Purge& purge, uint64_t number) {
+  if (CacheZone* zone = cache()) purge.apply(*zone, number);
 }
 
-// What was published may have been missed: the stream is read every other second.
+// What was published may have been missed: the stream is read every second.
 void HostLink::read_purges() {
   if (read_purges_.pending() || !redis_.usable() || cache() == nullptr) return;
   static const RedisScript script(purges_text);
-  const std::string_view keys[] = {purge_stream}, arguments[] = {last_purge_};
+  const std::string_view keys[] = {purge_stream}, arguments[] = {last_purge_, purges_text_count};
   redis_.run(script, keys, arguments, read_purges_, beat_ms);
 }
 
-// The identifier of an entry begins with its time by Redis' clock, which is the cluster's. What was read last was the
-// first entry, or older ones have been given up: then nobody knows what else was.
+// What this manager read last is no longer there, and older entries have been given up: then nobody knows what else was,
+// up to the first that is left. A new manager asks for all; what the host has heard of may reach that far.
 void HostLink::on_purges(const RedisResult& result) {
-  if (!result.ok()) return;
+  CacheZone* zone = cache();
+  if (!result.ok() || zone == nullptr || !presence_) return;
   const RedisReply news = result.reply[1];
-  const bool first_time = last_purge_ == "0-0";
-  if (!first_time && result.reply[0].integer() == 0) apply({Purge::Kind::all, {}, {}}, cluster_ms());
+  const bool gap = result.reply[0].integer() == 0;
+  const uint64_t first = news.size() != 0 ? Purge::number_of(news[0][0].text()) : 0;
+  if (gap && (last_purge_ != "0-0" || first > zone->last_purge())) zone->purge_all(first - 1);
   for (size_t i = 0; i < news.size(); ++i) {
     last_purge_ = news[i][0].text();
     const std::optional<Purge> purge = Purge::read(news[i][1][1].text());
-    if (purge) apply(*purge, std::strtoll(last_purge_.c_str(), nullptr, 10));
+    if (purge) purge->apply(*zone, Purge::number_of(last_purge_));
   }
+  if (news.size() + 1 >= purges_at_once) return read_purges();  // there may be more
+  presence_->set_knows_purges(loop_.now_ms());
 }
 
 std::string HostLink::purge(const std::string& what, bool json) {
   const std::optional<Purge> purge = Purge::read(what);
   if (!purge) return json ? "{\"ok\":false}\n" : "purge wants url URL, prefix HOST/PATH/, tag TAG, or all\n";
-  apply(*purge, cluster_ms());
-  if (redis_.configured()) purge->announce(redis_, presence_->name());
+  CacheZone* zone = cache();
+  const uint64_t number = zone != nullptr ? purge->apply(*zone) : 0;
+  if (redis_.configured()) purge->announce(redis_, number);
   log::info("responses are purged by an operator", {{"what", purge->text()}});
   const std::string_view where = redis_.configured() ? "on all hosts" : "on this host";
   return json ? fmt::format("{{\"ok\":true,\"purged\":{}}}\n", quoted(purge->text())) : fmt::format("purged {}: {}\n", where, purge->text());
@@ -264,13 +270,15 @@ std::string HostLink::describe_redis(bool json) const {
   std::string nodes;
   for (const RedisState::Node& node : state.nodes) nodes += json ? (nodes.empty() ? "" : ",") + node_json(node) : node_text(node);
   const int64_t since_s = (loop_.now_ms() - state.since_ms) / 1000;
+  const bool knows_purges = presence_ && presence_->knows_purges(loop_.now_ms());
   if (json) {
-    return fmt::format("{{\"configured\":{},\"usable\":{},\"mode\":{},\"problem\":{},\"secondsSince\":{},\"hosts\":{},\"nodes\":[{}]}}\n", state.configured, state.usable,
-                       quoted(state.mode), quoted(state.problem), since_s, hosts, nodes);
+    return fmt::format("{{\"configured\":{},\"usable\":{},\"mode\":{},\"problem\":{},\"secondsSince\":{},\"hosts\":{},\"knowsPurges\":{},\"nodes\":[{}]}}\n", state.configured, state.usable,
+                       quoted(state.mode), quoted(state.problem), since_s, hosts, knows_purges, nodes);
   }
   if (!state.configured) return "no Redis is configured: limits and cache are this host's own\n";
   const std::string how = state.usable ? fmt::format("usable for {} s", since_s) : fmt::format("not usable for {} s: {}", since_s, state.problem);
-  return fmt::format("{}, {}; {} host{} known\n{}", state.mode, how, hosts, hosts == 1 ? "" : "s", nodes);
+  const std::string_view unread = state.usable && !knows_purges && CacheZone::exists(slab_) ? "; purges are not read yet: stored responses are not taken from it" : "";
+  return fmt::format("{}, {}; {} host{} known{}\n{}", state.mode, how, hosts, hosts == 1 ? "" : "s", unread, nodes);
 }
 
 }  // namespace goma::core

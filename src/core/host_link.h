@@ -58,9 +58,8 @@ class HostLink final : private RedisListener {
   void on_bans(const RedisResult& result);
   void read_purges();
   void on_purges(const RedisResult& result);
-  void apply(const Purge& purge, int64_t at_ms);
+  void apply(const Purge& purge, uint64_t number);
   CacheZone* cache();
-  int64_t cluster_ms() const { return wall_ms() + (presence_ ? presence_->clock_offset_ms() : 0); }
   void impose(std::string_view identity, int64_t until_ms);
   int64_t now_ns() const { return loop_.now_us() * 1000; }
   int64_t wall_ms() const;
@@ -78,7 +77,6 @@ class HostLink final : private RedisListener {
   Timer timer_;
   RedisCall beat_, flush_, read_bans_, read_purges_;
   std::string last_purge_ = "0-0";  // of the stream, that this manager has read
-  int beats_ = 0;
   bool subscribed_ = false;
   bool flush_wanted_ = false;
 };

@@ -18,11 +18,12 @@ struct Presence::Shared {
   int64_t hosts;
   int64_t clock_offset_ms;
   int64_t enough_ms;  // when there were as many as that last; the manager's
+  int64_t purges_read_ms;
   uint32_t begun;
 };
 
 Result<Presence> Presence::open(Slab& slab) {
-  Result<Shared*> shared = slab.zone_of<Shared>("presence", "presence", 1);
+  Result<Shared*> shared = slab.zone_of<Shared>("presence", "presence", 2);
   if (!shared.ok()) return shared.error();
   const Slab::Lock lock(slab);
   uint64_t& name = shared.value()->name;
@@ -44,6 +45,13 @@ int64_t Presence::clock_offset_ms() const { return __atomic_load_n(&shared_->clo
 void Presence::set_clock_offset_ms(int64_t ms) { __atomic_store_n(&shared_->clock_offset_ms, ms, __ATOMIC_RELAXED); }
 
 std::string Presence::name() const { return fmt::format("{:016x}", shared_->name); }
+
+bool Presence::knows_purges(int64_t now_ms) const {
+  const int64_t read_ms = __atomic_load_n(&shared_->purges_read_ms, __ATOMIC_RELAXED);
+  return read_ms != 0 && now_ms - read_ms < purges_known_ms;
+}
+
+void Presence::set_knows_purges(int64_t now_ms) { __atomic_store_n(&shared_->purges_read_ms, now_ms, __ATOMIC_RELAXED); }
 
 bool Presence::first_time() { return __atomic_exchange_n(&shared_->begun, 1U, __ATOMIC_RELAXED) == 0; }
 

@@ -19,6 +19,7 @@ class Slab;
 class Presence {
  public:
   static constexpr int64_t alive_ms = 5'000;
+  static constexpr int64_t purges_known_ms = 3'000;  // three times as long as between two readings
 
   // The roll in this slab, which must outlive it. Error: exhausted.
   static Result<Presence> open(Slab& slab);
@@ -34,6 +35,10 @@ class Presence {
   std::string name() const;
   // True once in the life of the slab.
   bool first_time();
+  // Whether this host has heard of all purges but for the last moments (CLOCK_MONOTONIC): if not, what other hosts stored
+  // may have been purged. The manager says so whenever it has read their stream to its end.
+  bool knows_purges(int64_t now_ms) const;
+  void set_knows_purges(int64_t now_ms);
 
  private:
   struct Shared;

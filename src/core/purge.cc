@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "core/text.h"
 
 namespace goma::core {
@@ -13,7 +16,23 @@ namespace {
 
 constexpr std::string_view kind_words[] = {"url", "prefix", "tag", "all"};
 constexpr size_t longest = 4096;
-constexpr int64_t clock_margin_ms = 50;  // hosts know the cluster's time about so well
+
+// A number has the milliseconds of its entry, the sequence number, and eight bits that are 0 in those of Redis.
+constexpr int sequence_bits = 12;
+constexpr int own_bits = 8;
+
+// Keeps, numbers and tells a purge. The entry comes after ARGV[1]-ARGV[2] also where this server's clock, or what it
+// remembers of the stream, is behind.
+constexpr std::string_view announce_text = R"(
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'p', ARGV[5])
+local ms, sequence = string.match(id, '(%d+)-(%d+)')
+local least_ms, least = tonumber(ARGV[1]), tonumber(ARGV[2])
+if tonumber(ms) < least_ms or (tonumber(ms) == least_ms and tonumber(sequence) <= least) then
+  redis.call('XDEL', KEYS[1], id)
+  id = redis.call('XADD', KEYS[1], ARGV[1] .. '-' .. (least + 1), 'p', ARGV[5])
+end
+redis.call('PUBLISH', ARGV[4], id .. ' ' .. ARGV[5])
+return id)";
 
 // host/path of a URL, with or without its scheme.
 bool split_url(std::string_view what, Purge& purge) {
@@ -58,23 +77,37 @@ CacheZone::Key Purge::mark(const CacheZone& zone, Kind kind, std::string_view ho
   return zone.key(name, zone.key(host, zone.key(kind_words[static_cast<size_t>(kind)])));
 }
 
-void Purge::apply(CacheZone& zone, int64_t at_ms) const {
-  const int64_t until_ms = at_ms + clock_margin_ms;
-  kind == Kind::all ? zone.purge_all(until_ms) : zone.purge(mark(zone, kind, host, name), until_ms);
+uint64_t Purge::apply(CacheZone& zone, uint64_t number) const {
+  return kind == Kind::all ? zone.purge_all(number) : zone.purge(mark(zone, kind, host, name), number);
 }
 
-void Purge::announce(Redis& redis, const std::string& own_host) const {
-  const std::string said = text(), most = std::to_string(purges_kept), message = own_host + " " + said;
-  const std::string_view keep[] = {"XADD", purge_stream, "MAXLEN", "~", most, "*", "p", said};
-  const std::string_view tell[] = {"PUBLISH", purge_channel, message};
-  redis.post(purge_stream, keep);
-  redis.post({}, tell);
+void Purge::announce(Redis& redis, uint64_t after) const {
+  const std::string said = text(), most = std::to_string(purges_kept);
+  const std::string least_ms = std::to_string(after >> (sequence_bits + own_bits));
+  const std::string least = std::to_string(after >> own_bits & ((1 << sequence_bits) - 1));
+  const std::string_view words[] = {"EVAL", announce_text, "1", purge_stream, least_ms, least, most, purge_channel, said};
+  redis.post(purge_stream, words);
 }
 
-std::optional<Purge> Purge::heard(std::string_view message, const std::string& own_host) {
+std::optional<std::pair<Purge, uint64_t>> Purge::heard(std::string_view message) {
   const size_t space = message.find(' ');
-  if (space == std::string_view::npos || message.substr(0, space) == own_host) return std::nullopt;
-  return read(message.substr(space + 1));
+  const uint64_t number = number_of(message.substr(0, space));
+  const std::optional<Purge> purge = space == std::string_view::npos ? std::nullopt : read(message.substr(space + 1));
+  if (!purge || number == 0) return std::nullopt;
+  return std::pair{*purge, number};
+}
+
+uint64_t Purge::number_of(std::string_view entry) {
+  const size_t dash = entry.find('-');
+  if (dash == std::string_view::npos) return 0;
+  uint64_t ms = 0, sequence = 0;
+  const auto whole = [](std::string_view text, uint64_t& into) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
+    return error == std::errc() && end == text.data() + text.size();
+  };
+  if (!whole(entry.substr(0, dash), ms) || !whole(entry.substr(dash + 1), sequence)) return 0;
+  const uint64_t last = (uint64_t{1} << sequence_bits) - 1;  // more in one millisecond share its last number
+  return ((ms << sequence_bits) + std::min(sequence, last)) << own_bits;
 }
 
 std::optional<Purge> Purge::read(std::string_view text) {

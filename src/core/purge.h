@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is to be forgotten by a response cache, and since when: one URL, everything below a path, everything with a tag,
-// or all. The same on every host; each makes its own marks of it (core/cache_zone.h).
+// Orders to a response cache to forget: one URL, everything below a path, everything with a tag, or all. Every host makes
+// its own marks of one (core/cache_zone.h).
 //
-// Times are those of the cluster (core/presence.h), so that a response that one host stored and another host's purge
-// can be compared.
+// The one idea: a purge has a number, and Redis gives it: its place in the stream of all purges. A response goes by the
+// highest number that its host knew when it asked the backend, on whatever host it is served; so the one order of purges
+// decides, and no clock. The host that is told to purge does so at once under a number of its own, which lies between
+// those of Redis, and again under the number that Redis gave: what it asked for between the two is asked for once more.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/cache_zone.h"
 #include "core/redis.h"
@@ -31,12 +34,14 @@ struct Purge {
 
   // The same key for the same texts on one host only.
   static CacheZone::Key mark(const CacheZone& zone, Kind kind, std::string_view host, std::string_view name);
-  // Everything that was stored before this moment of the cluster's clock, or about then, is gone.
-  void apply(CacheZone& zone, int64_t at_ms) const;
-  // Tells the other hosts, and keeps it for those that do not hear. host: who says it.
-  void announce(Redis& redis, const std::string& host) const;
-  // What a host said on the channel; nothing when it was this one, or makes no sense.
-  static std::optional<Purge> heard(std::string_view message, const std::string& own_host);
+  // Everything that was asked for before the purge of this number is gone; 0: it is ordered here and now. The number.
+  uint64_t apply(CacheZone& zone, uint64_t number = 0) const;
+  // Has Redis number it, keep it for those that do not hear, and tell all hosts. after: a number that it must exceed.
+  void announce(Redis& redis, uint64_t after) const;
+  // A message of the channel: the purge and its number; nothing where it makes no sense.
+  static std::optional<std::pair<Purge, uint64_t>> heard(std::string_view message);
+  // The number of an entry of the stream ("milliseconds-sequence"); 0: that is none.
+  static uint64_t number_of(std::string_view entry);
   // What text() wrote.
   static std::optional<Purge> read(std::string_view text);
 };

@@ -39,9 +39,8 @@ Verdict purge_by_request(Exchange& x, ResponseStore& store, const StoreQuestion&
   const std::optional<core::Purge> purge = what(x, question);
   if (!purge) return x.reply(400, "400 Bad Request: X-Purge wants \"prefix\", \"tag NAME\" or \"all\"");
   Runtime& runtime = x.runtime();
-  purge->apply(*store.zone(), store.wall_ms());
-  const bool shared = runtime.redis != nullptr && runtime.redis->configured() && runtime.presence != nullptr;
-  if (shared) purge->announce(*runtime.redis, runtime.presence->name());
+  const uint64_t number = purge->apply(*store.zone());
+  if (runtime.redis != nullptr && runtime.redis->configured()) purge->announce(*runtime.redis, number);
   core::log::info("responses are purged by a request", {{"what", purge->text()}, {"client", x.client().ip}});
   std::string body = "{\"purged\":";
   core::log::append_json_string(body, purge->text());

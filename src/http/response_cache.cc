@@ -39,6 +39,7 @@ struct ResponseCache::Work {
   StoreLease lease;
   CacheReport report;
   int64_t asked_ms = 0;    // wall clock
+  uint64_t purge = 0;      // the last one known then
   int64_t give_up_ms = 0;  // when waiting for others has taken long enough
   std::string_view shared_name;  // of the URL, for all hosts; empty: they are not asked
   ResponseWriter* writer = nullptr;
@@ -146,6 +147,7 @@ void ResponseCache::put_shared(Exchange& x, Work& w) const {
 Verdict ResponseCache::go(Exchange& x, Work& w) const {
   w.role = Work::Role::fetches;
   w.asked_ms = w.store->wall_ms();
+  w.purge = w.store->last_purge();
   w.question.request = x.arena().make<Headers>(x.request().headers);
   ask_for_change(x, w);
   return Verdict::next();
@@ -197,6 +199,7 @@ bool ResponseCache::send_errand(Exchange& x, Work& w) const {
   copy->is_errand = true;
   copy->report.word = CacheWord::expired;
   copy->asked_ms = w.store->wall_ms();
+  copy->purge = w.store->last_purge();
   if (s_.shared.on && SharedStore::usable(x)) copy->shared_name = errand->arena().copy(shared_name(x, s_.key, x.request().headers));
   copy->question = {w.question.url, errand->arena().copy(w.question.host), errand->arena().copy(w.question.path),
                     errand->arena().make<Headers>(errand->request().headers)};
@@ -297,7 +300,7 @@ Verdict ResponseCache::judge(Exchange& x, Work& w) const {
 // Nobody has to wait for what cannot be stored, on any host.
 void ResponseCache::pass(Exchange& x, Work& w) const {
   w.store->pass(w.lease.key());
-  if (w.lease.is_shared()) SharedStore::pass(*x.runtime().redis, w.shared_name, ResponseStore::pass_ms);
+  if (w.lease.is_shared()) SharedStore::pass(*x.runtime().redis, w.shared_name, w.purge, ResponseStore::pass_ms);
 }
 
 // A delay of some milliseconds is none, also when a second ended meanwhile.
@@ -338,11 +341,11 @@ Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
   StoredFacts facts = response.facts();
   const CacheControl said = parse_response_cache_control(fields);
   facts.stored_ms = w.store->wall_ms();
+  facts.purge = w.purge;
   fields.add(HeaderId::age, x.response().headers.get(HeaderId::age));
   facts.freshness = freshness_of(facts.status, said, fields, s_.freshness, exchanged(w.asked_ms, facts.stored_ms));
   fields.remove(HeaderId::age);
-  std::vector<StoreKey> tags;
-  for (size_t i = 0; i < response.tags(); ++i) tags.push_back(response.tag(i));
+  const std::span<const StoreKey> tags = response.copy_tags(x.arena());
   const bool good = !another && why_not_stored(w.request, said, fields, w.personal).empty();
   w.report.stored = good && w.store->refresh(w.place, encode_stored(x.arena(), facts, fields, tags));
   if (!good) w.store->remove(w.place.key);
@@ -371,6 +374,7 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
   StoredFacts facts;
   facts.status = response.status;
   facts.stored_ms = w.store->wall_ms();
+  facts.purge = w.purge;
   facts.freshness = freshness_of(response.status, said, response.headers, s_.freshness, exchanged(w.asked_ms, facts.stored_ms));
   if (facts.freshness.lifetime_s <= facts.freshness.age_s) return false;
   core::CacheZone::Draft draft = w.store->begin();

@@ -125,22 +125,20 @@ StorePlace ResponseStore::find(Exchange& x, const StoreQuestion& question) {
     place.response = read(x, place.key);
   }
   if (place.response == nullptr) return place;
-  if (place.response->facts().kind != StoredKind::response || is_gone(question, *place.response)) place.response = nullptr;
+  const StoredFacts& facts = place.response->facts();
+  const bool gone = facts.purge < zone_->last_purge() && is_purged(question, facts.purge, place.response->copy_tags(x.arena()));
+  if (facts.kind != StoredKind::response || gone) place.response = nullptr;
   return place;
 }
 
-bool ResponseStore::is_gone(const StoreQuestion& question, const StoredResponse& response) const {
-  const int64_t stored_ms = response.facts().stored_ms;
-  if (stored_ms > zone_->purged_ms()) return false;
-  const auto purged = [&](StoreKey key) { return zone_->is_purged(key, stored_ms); };
+bool ResponseStore::is_purged(const StoreQuestion& question, uint64_t known, std::span<const StoreKey> tags) const {
+  if (known >= zone_->last_purge()) return false;
+  const auto purged = [&](StoreKey key) { return zone_->is_purged(key, known); };
   if (purged(mark_of_url(question.host, question.path))) return true;
   for (size_t slash = question.path.find('/'); slash != std::string_view::npos; slash = question.path.find('/', slash + 1)) {
     if (purged(mark_of_prefix(question.host, question.path.substr(0, slash + 1)))) return true;
   }
-  for (size_t i = 0; i < response.tags(); ++i) {
-    if (purged(response.tag(i))) return true;
-  }
-  return false;
+  return std::any_of(tags.begin(), tags.end(), purged);
 }
 
 // ---------------------------------------------------------------- fetching

@@ -123,6 +123,10 @@ class ResponseStore {
   // What is stored for a URL is gone, and what is being fetched for it will not be stored.
   void invalidate(Exchange& x, StoreKey url);
   int64_t wall_ms() const;
+  // What is asked for from now on goes by this number (StoredFacts::purge).
+  uint64_t last_purge() const { return zone_->last_purge(); }
+  // Whether a response that answers this question, goes by the number and carries these tags was purged.
+  bool is_purged(const StoreQuestion& question, uint64_t known, std::span<const StoreKey> tags) const;
 
   // ---------------------------------------------------------------- purging
 
@@ -159,7 +163,6 @@ class ResponseStore {
   const StoredResponse* read(Exchange& x, StoreKey key);
   StoreKey variant_key(Exchange& x, const StoreQuestion& question, uint64_t number, const Headers& names) const;
   StoreKey place_of(Exchange& x, const StoreQuestion& question, const StorePlace& place, const Headers& names);
-  bool is_gone(const StoreQuestion& question, const StoredResponse& response) const;
   void await(StoreWait& waiter);
   void look_after();
   void wake(StoreKey key);

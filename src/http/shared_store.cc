@@ -6,7 +6,10 @@
 
 #include <zlib.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
 
 #include "core/channel.h"
 #include "core/tls_client_context.h"
@@ -18,19 +21,29 @@ namespace goma::http {
 
 namespace {
 
-constexpr std::string_view response_word = "goma-response-1";
-constexpr std::string_view names_word = "goma-names-1";
-constexpr std::string_view pass_word = "goma-pass-1";
+constexpr std::string_view response_word = "goma-response-2";
+constexpr std::string_view names_word = "goma-names-2";
+constexpr std::string_view pass_word = "goma-pass-2";
 constexpr uint64_t least_deflated = 512;
 constexpr uint64_t most_deflated = 64 << 10;
 constexpr int64_t poll_ms = 20;
 constexpr size_t most_fields = 256;
 
-// The value of a key; else whether the lease to make it is the asker's (1) or another's (0).
+// A value begins with the number of the purge that it goes by, in hexadecimal digits of this many: scripts compare them.
+constexpr size_t number_digits = 16;
+
+// The value of a key, unless it goes by the number that the asker has found purged; else whether the lease to make it is
+// the asker's (1) or another's (0).
 constexpr std::string_view fetch_text = R"(
 local value = redis.call('GET', KEYS[1])
-if value then return value end
+if value and string.sub(value, 1, 16) ~= ARGV[3] then return value end
 return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0)";
+
+// Puts a value in place of one that was asked for no later.
+constexpr std::string_view put_text = R"(
+if redis.call('GETRANGE', KEYS[1], 0, 15) > string.sub(ARGV[1], 1, 16) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1)";
 
 // Ends a lease that is still the asker's.
 constexpr std::string_view release_text = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
@@ -103,9 +116,9 @@ bool unpack_fields(core::Unpack& from, core::Arena& arena, Headers& fields) {
   return from.ok() && count <= most_fields;
 }
 
-void set(core::Redis& redis, std::string_view key, std::string_view value, int64_t for_ms) {
-  const std::string life = std::to_string(for_ms);
-  const std::string_view words[] = {"SET", key, value, "PX", life};
+void set(core::Redis& redis, std::string_view key, uint64_t purge, std::string_view texts, int64_t for_ms) {
+  const std::string life = std::to_string(for_ms), value = fmt::format("{:0{}x}{}", purge, number_digits, texts);
+  const std::string_view words[] = {"EVAL", put_text, "1", key, value, life};
   redis.post(key, words);
 }
 
@@ -113,7 +126,11 @@ void set(core::Redis& redis, std::string_view key, std::string_view value, int64
 
 // ---------------------------------------------------------------- telling
 
-bool SharedStore::usable(Exchange& x) { return x.runtime().redis != nullptr && x.runtime().redis->configured() && x.runtime().redis->usable(); }
+bool SharedStore::usable(Exchange& x) {
+  const Runtime& runtime = x.runtime();
+  const bool there = runtime.redis != nullptr && runtime.redis->configured() && runtime.redis->usable();
+  return there && runtime.presence != nullptr && runtime.presence->knows_purges(x.now_ms());
+}
 
 void SharedStore::release(core::Redis& redis, std::string_view lease) {
   const size_t space = lease.rfind(' ');
@@ -121,7 +138,9 @@ void SharedStore::release(core::Redis& redis, std::string_view lease) {
   redis.post(lease.substr(0, space), words);
 }
 
-void SharedStore::pass(core::Redis& redis, std::string_view name, int64_t for_ms) { set(redis, name, core::Pack().text(pass_word).bytes(), for_ms); }
+void SharedStore::pass(core::Redis& redis, std::string_view name, uint64_t purge, int64_t for_ms) {
+  set(redis, name, purge, core::Pack().text(pass_word).bytes(), for_ms);
+}
 
 void SharedStore::forget(core::Redis& redis, std::string_view name) {
   const std::string_view words[] = {"DEL", name};
@@ -145,12 +164,13 @@ void SharedStore::put(Exchange& x, std::string_view name, const StoreQuestion& q
   pack_fields(value, fields);
   value.number(deflated).number(body.size()).text(sent);
   core::Redis& redis = *x.runtime().redis;
-  if (names.size() == 0) return set(redis, name, value.bytes(), life_ms);
+  const uint64_t purge = response.facts().purge;
+  if (names.size() == 0) return set(redis, name, purge, value.bytes(), life_ms);
   core::Pack list;
   list.text(names_word);
   pack_fields(list, names);
-  set(redis, variant_name(x, name, question, names), value.bytes(), life_ms);
-  set(redis, name, list.bytes(), life_ms);
+  set(redis, variant_name(x, name, question, names), purge, value.bytes(), life_ms);
+  set(redis, name, purge, list.bytes(), life_ms);
 }
 
 void StoreLease::end() {
@@ -171,7 +191,7 @@ void SharedFetch::ask(std::string_view key) {
   const std::string token = core::sha256_hex(x_.id()).substr(0, 16), life = std::to_string(shared_.lease_ms);
   const std::string_view lease = lease_of(x_.arena(), key);
   lease_ = x_.arena().join(lease, " ", token);
-  const std::string_view keys[] = {key, lease}, arguments[] = {token, life};
+  const std::string_view keys[] = {key, lease}, arguments[] = {token, life, purged_};
   x_.runtime().redis->run(fetch_script(), keys, arguments, call_);
 }
 
@@ -188,7 +208,11 @@ void SharedFetch::on_result(const core::RedisResult& result) {
 
 // What cannot be read is of another version, or damaged: it is fetched anew and written over.
 void SharedFetch::read(std::string_view value) {
-  core::Unpack from(value);
+  const std::string_view digits = value.substr(0, number_digits);
+  uint64_t purge = 0;
+  const auto [last, error] = std::from_chars(digits.data(), digits.data() + digits.size(), purge, 16);
+  if (error != std::errc() || last != digits.data() + number_digits) return end(SharedAnswer::Outcome::nothing);
+  core::Unpack from(value.substr(number_digits));
   const std::string word = from.text();
   if (word == pass_word) return end(SharedAnswer::Outcome::passed);
   if (word == names_word && !variant_) {
@@ -198,16 +222,22 @@ void SharedFetch::read(std::string_view value) {
     names_ = names;
     return ask(x_.arena().copy(variant_name(x_, shared_.name, question_, *names)));
   }
-  const StoredFacts facts = unpack_facts(from);
+  StoredFacts facts = unpack_facts(from);
+  facts.purge = purge;
   Headers fields(x_.arena());
   if (word != response_word || !unpack_fields(from, x_.arena(), fields)) return end(SharedAnswer::Outcome::nothing);
   const bool deflated = from.number() != 0;
   const uint64_t size = from.number();
   std::string body = from.text();
   if (!from.ok() || facts.status < 200 || facts.status > 599 || !unpacked(body, deflated, size)) return end(SharedAnswer::Outcome::nothing);
+  const std::vector<StoreKey> tags = tags_of(store_, *shared_.tag_fields, fields);
+  if (store_.is_purged(question_, purge, tags)) {
+    purged_ = x_.arena().copy(digits);
+    return ask(key_);
+  }
   core::CacheZone::Draft draft = store_.begin();
   if (!draft || !draft.append(body)) return end(SharedAnswer::Outcome::nothing);
-  const std::string_view head = encode_stored(x_.arena(), facts, fields, tags_of(store_, *shared_.tag_fields, fields));
+  const std::string_view head = encode_stored(x_.arena(), facts, fields, tags);
   const Headers none(x_.arena());
   const bool stored = store_.publish(x_, draft, question_, place_, names_ != nullptr ? *names_ : none, facts.stored_ms, head);
   end(stored ? SharedAnswer::Outcome::found : SharedAnswer::Outcome::nothing);

@@ -50,11 +50,12 @@ struct SharedAnswer {
 
 class SharedStore {
  public:
+  // Redis answers, and this host knows what was purged of what is there.
   static bool usable(Exchange& x);
   // The lease that fetch gave is over.
   static void release(core::Redis& redis, std::string_view lease);
-  // Nothing of this can be stored, for so long.
-  static void pass(core::Redis& redis, std::string_view name, int64_t for_ms);
+  // Nothing of this can be stored, for so long. purge: the last one known when that was learnt.
+  static void pass(core::Redis& redis, std::string_view name, uint64_t purge, int64_t for_ms);
   // Puts a stored response there. names: by what responses of the URL differ.
   static void put(Exchange& x, std::string_view name, const StoreQuestion& question, const StoredResponse& response, const Headers& names, uint64_t most_bytes);
   static void forget(core::Redis& redis, std::string_view name);
@@ -86,7 +87,8 @@ class SharedFetch final : public Operation<SharedAnswer> {
   StoreQuestion question_;
   StorePlace place_;
   SharedQuestion shared_;
-  std::string_view key_;   // asked last
+  std::string_view key_;     // asked last
+  std::string_view purged_;  // the number of a value that was found purged; empty: none was
   std::string_view lease_;
   const Headers* names_ = nullptr;  // by which the responses of the URL differ
   bool variant_ = false;

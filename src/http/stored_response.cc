@@ -16,7 +16,7 @@ constexpr uint64_t fingerprint() {
   const auto add = [&hash](std::string_view text) {
     for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   };
-  add("goma stored response 1;");
+  add("goma stored response 2;");
 #define GOMA_HEADER(id, name, trailer) add(name), add(";");
 #include "http/header_names.def"
 #undef GOMA_HEADER
@@ -28,6 +28,7 @@ constexpr uint64_t form = fingerprint();
 struct HeadForm {
   uint64_t form;
   int64_t stored_ms;
+  uint64_t purge;
   int64_t age_s, lifetime_s, while_revalidate_s, if_error_s;
   uint64_t number;
   uint32_t kind;
@@ -62,6 +63,7 @@ HeadForm form_of(const StoredFacts& facts) {
   HeadForm f{};
   f.form = form;
   f.stored_ms = facts.stored_ms;
+  f.purge = facts.purge;
   f.age_s = facts.freshness.age_s;
   f.lifetime_s = facts.freshness.lifetime_s;
   f.while_revalidate_s = facts.freshness.stale_while_revalidate_s;
@@ -78,6 +80,7 @@ StoredFacts facts_of(const HeadForm& f) {
   facts.kind = static_cast<StoredKind>(f.kind);
   facts.status = f.status;
   facts.stored_ms = f.stored_ms;
+  facts.purge = f.purge;
   facts.freshness = {f.age_s, f.lifetime_s, f.while_revalidate_s, f.if_error_s, f.must_revalidate != 0};
   facts.number = f.number;
   return facts;
@@ -137,7 +140,12 @@ bool StoredResponse::open(core::CacheZone::Entry& entry) {
   return true;
 }
 
-StoreKey StoredResponse::tag(size_t index) const { return load<StoreKey>(entry_.head().data() + tags_at() + index * sizeof(StoreKey)); }
+std::span<const StoreKey> StoredResponse::copy_tags(core::Arena& arena) const {
+  if (tags_ == 0) return {};
+  auto* tags = static_cast<StoreKey*>(arena.allocate(tags_ * sizeof(StoreKey), alignof(StoreKey)));
+  std::memcpy(tags, entry_.head().data() + tags_at(), tags_ * sizeof(StoreKey));
+  return {tags, tags_};
+}
 
 void StoredResponse::copy_fields(Headers& into) const {
   const char* head = entry_.head().data();

@@ -33,6 +33,7 @@ struct StoredFacts {
   StoredKind kind = StoredKind::response;
   int status = 0;
   int64_t stored_ms = 0;  // wall clock; when it was received or last validated
+  uint64_t purge = 0;     // the number of the last purge that was known when the backend was asked (core/purge.h)
   Freshness freshness;
   uint64_t number = 0;    // variants: another one for every list, so that a new one does not find what an old one led to
 };
@@ -47,8 +48,8 @@ class StoredResponse final : public PlacedBody {
 
   const StoredFacts& facts() const { return facts_; }
   const core::CacheZone::Entry& entry() const { return entry_; }
-  size_t tags() const { return tags_; }
-  StoreKey tag(size_t index) const;
+  // The keys of its tags, in the arena.
+  std::span<const StoreKey> copy_tags(core::Arena& arena) const;
   // Adds all fields, as views that live as long as this does.
   void copy_fields(Headers& into) const;
 

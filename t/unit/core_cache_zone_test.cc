@@ -176,14 +176,14 @@ void leases_and_marks() {
   CHECK(world.zone.lease(key, 200, 300));
   world.zone.release(key);
   CHECK(!world.zone.is_leased(key, 250));
-  CHECK_EQ(world.zone.purged_ms(), 0);
-  world.zone.purge(key, 1000);
-  CHECK_EQ(world.zone.purged_ms(), 1000);
+  CHECK_EQ(world.zone.last_purge(), 0U);
+  CHECK_EQ(world.zone.purge(key, 1000), 1000U);
+  CHECK_EQ(world.zone.last_purge(), 1000U);
   CHECK(world.zone.is_purged(key, 999) && !world.zone.is_purged(key, 1000) && !world.zone.is_purged(world.key(2), 999));
   world.zone.purge_all(2000);
   CHECK(world.zone.is_purged(world.key(2), 1999) && !world.zone.is_purged(world.key(2), 2000));
-  for (int i = 0; i < 100'000; ++i) world.zone.purge(world.key(i), 3000 + i);
-  for (int i = 0; i < 100'000; i += 1000) CHECK(world.zone.is_purged(world.key(i), 2999 + i));
+  for (int i = 0; i < 100'000; ++i) world.zone.purge(world.key(i), 3000 + static_cast<uint64_t>(i));
+  for (int i = 0; i < 100'000; i += 1000) CHECK(world.zone.is_purged(world.key(i), 2999 + static_cast<uint64_t>(i)));
 }
 
 CacheZone::Shared& shared_of(Slab& slab) {

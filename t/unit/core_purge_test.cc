@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How purges are written and read, and that what was stored before is gone.
+// How purges are written and read, how they are numbered, and that what was asked for before is gone.
 #include "core/purge.h"
 
 #include "core/slab.h"
@@ -32,13 +32,19 @@ void what_operators_write_is_understood() {
 
 void what_is_written_is_read_again() {
   for (const char* said : {"url shop.example/books/7", "prefix a.test/p/", "tag blue", "all"}) CHECK_EQ(Purge::read(said)->text(), said);
-  CHECK_EQ(Purge::heard("host1 tag blue", "host2")->text(), "tag blue");
-  CHECK(!Purge::heard("host1 tag blue", "host1"));
-  CHECK(!Purge::heard("nonsense", "host1"));
-  CHECK(!Purge::heard("host1 nonsense x", "host2"));
+  CHECK_EQ(Purge::heard("7-1 tag blue")->first.text(), "tag blue");
+  CHECK_EQ(Purge::heard("7-1 tag blue")->second, Purge::number_of("7-1"));
+  for (const char* said : {"nonsense", "7-1 nonsense x", "7-1", "host1 tag blue", "7-x tag blue", ""}) CHECK(!Purge::heard(said));
 }
 
-void what_was_stored_before_is_gone() {
+void numbers_are_in_the_order_of_the_stream() {
+  const char* entries[] = {"1-0", "1-1", "1-4095", "2-0", "1790000000000-0", "1790000000000-7", "1790000000001-0"};
+  for (size_t i = 1; i < std::size(entries); ++i) CHECK(Purge::number_of(entries[i - 1]) < Purge::number_of(entries[i]));
+  CHECK(Purge::number_of("5-0") + 1 < Purge::number_of("5-1"));  // a host's own number lies between those of Redis
+  for (const char* none : {"", "5", "-", "5-", "-5", "5-0x", "a-b"}) CHECK_EQ(Purge::number_of(none), 0U);
+}
+
+void what_was_asked_for_before_is_gone() {
   Slab slab = Slab::create(size_t{64} << 20).value();
   CacheZone zone = CacheZone::open(slab, size_t{8} << 20).value();
   const auto mark = Purge::mark(zone, Kind::tag, {}, "blue");
@@ -51,8 +57,10 @@ void what_was_stored_before_is_gone() {
   CHECK(zone.is_purged(mark, 9'999));
   Purge{Kind::all, {}, {}}.apply(zone, 20'000);
   CHECK(zone.is_purged(Purge::mark(zone, Kind::tag, {}, "green"), 19'999));
+  CHECK_EQ((Purge{Kind::tag, {}, "blue"}.apply(zone)), 20'001U);  // ordered here
+  CHECK(zone.is_purged(mark, 20'000) && !zone.is_purged(mark, zone.last_purge()));
 }
 
 }  // namespace
 
-GOMA_TESTS(what_operators_write_is_understood, what_is_written_is_read_again, what_was_stored_before_is_gone)
+GOMA_TESTS(what_operators_write_is_understood, what_is_written_is_read_again, numbers_are_in_the_order_of_the_stream, what_was_asked_for_before_is_gone)
