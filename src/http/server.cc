@@ -484,15 +484,15 @@ void Server::refuse_without_descriptors(Listener& listener) {
   Worker& w = *worker_;
   if (w.context.loop->now_ms() - w.alerted_ms >= 60'000) {
     w.alerted_ms = w.context.loop->now_ms();
-    core::log::error("no file descriptors left: clients are refused", {{"connections", w.count}});
+    core::log::error("no file descriptors left: clients give way to others, or are refused", {{"connections", w.count}});
   }
   w.peers.close_idle();
-  if (w.spare < 0) {
-    make_room();
+  if (make_room()) {  // as when slots run out: the idlest gives way, then the slowest; the next turn accepts
     bury();
-    w.spare = spare_descriptor();
+    if (w.spare < 0) w.spare = spare_descriptor();
     return;
   }
+  if (w.spare < 0) return;
   ::close(w.spare);
   core::Address peer;
   const int connection = core::accept_connection(listener.fd, peer);
