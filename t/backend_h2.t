@@ -269,10 +269,13 @@ load.stop()
 same((load.failures[:3], load.total > 100), ([], True), "GOAWAY under load loses nothing")
 expect(origin.connections > before + 2, "the next connection takes over", origin.connections - before)
 held.clear()
-clients = [goma.client() for _ in range(3)]
-for client in clients:
-    client.request("POST", "/hold", body=b"x", read=False)
-wait_for(lambda: len(held) == 3)
+clients = [goma.client() for _ in range(4)]
+for client, method, body in zip(clients, ("POST", "POST", "PATCH", "GET"), (b"x", b"", b"", None)):
+    client.request(method, "/hold", body=body, read=False)
+wait_for(lambda: len(held) == 4)
 origin.drop()
-same([c.outcome() for c in clients], [502] * 3, "a connection that breaks fails what cannot be asked again")
+same([c.outcome() for c in clients[:3]], [502] * 3, "a connection that breaks fails what cannot be asked again, with or without content")
+expect(wait_for(lambda: len(held) == 5), "and nothing else", [r[":method"] for r in held])
+held[4]["peer"].answer(held[4], 200, b"now")
+same(clients[3].outcome(), 200, "a GET is asked again")
 same(goma.get("/x").status, 200, "the next request makes a new one")

@@ -8,6 +8,18 @@
 
 namespace goma::core {
 
+namespace {
+
+unsigned ready_of(short what) {
+  unsigned ready = 0;
+  if (what & EV_READ) ready |= ready_read;
+  if (what & EV_WRITE) ready |= ready_write;
+  if (what & EV_CLOSED) ready |= ready_close;
+  return ready;
+}
+
+}  // namespace
+
 Loop::Loop() {
   event_config* config = event_config_new();
   GOMA_CHECK(config != nullptr);
@@ -71,12 +83,14 @@ void Watch::close() {
   loop_ = nullptr;
 }
 
+unsigned Watch::untold() const {
+  if (loop_ == nullptr || (event_.ev_evcallback.evcb_flags & EVLIST_ACTIVE) == 0) return 0;
+  return ready_of(event_.ev_res);
+}
+
 void Watch::fired(evutil_socket_t, short what, void* self) {
   auto* watch = static_cast<Watch*>(self);
-  unsigned ready = 0;
-  if (what & EV_READ) ready |= ready_read;
-  if (what & EV_WRITE) ready |= ready_write;
-  if (what & EV_CLOSED) ready |= ready_close;
+  const unsigned ready = ready_of(what);
   Loop& loop = *watch->loop_;
   loop.enter();
   watch->callback_(watch->owner_, ready);

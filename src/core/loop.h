@@ -116,6 +116,8 @@ class Watch {
     start(loop, fd, owner, [](void* o, unsigned ready) { (static_cast<Owner*>(o)->*Method)(ready); }, false);
   }
   bool is_open() const { return loop_ != nullptr; }
+  // What the kernel has said already and the callback is still to hear in this turn of the loop; a set of Ready bits.
+  unsigned untold() const;
   void close();
 
  private:

@@ -79,6 +79,8 @@ class Stream {
     if (ready & ready_close) peer_closed_ = true;
   }
   bool peer_closed() const { return peer_closed_; }
+  // Whether the owner is about to hear of bytes or of the peer's end. No system call.
+  bool has_news() const { return (watch_.untold() & (ready_read | ready_close)) != 0; }
   // Whether the connection was reset. A system call: for who does not read and was woken all the same, because libevent
   // reports a reset as readiness, not as the peer's end.
   bool is_broken() const;

@@ -121,7 +121,7 @@ void Dialer::succeed() {
 
 void Dialer::fail(Failure::Kind kind, std::string_view detail) {
   close();
-  pool_.dial_failed(*this, {.kind = kind, .unprocessed = true, .detail = detail});
+  pool_.dial_failed(*this, {.kind = kind, .detail = detail});
 }
 
 void Dialer::close() {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A fetch is a BackendHandler that keeps what it is told. It tries again only when a pooled connection turned out to
-// be closed before a byte of an answer arrived (RFC 9112 9.3.1), and then on a fresh one.
+// A fetch is a BackendHandler that keeps what it is told. It tries again by the rule for all requests (http/retry.h), on
+// a new connection.
 #include "http/fetch.h"
 
 #include "core/text.h"
+#include "http/retry.h"
 #include "http/runtime.h"
+#include "http/site.h"
 
 namespace goma::http {
 
@@ -20,9 +22,8 @@ Outcome outcome_of(Failure::Kind kind) {
     case Failure::Kind::connect_timeout:
     case Failure::Kind::header_timeout:
     case Failure::Kind::body_timeout: return Outcome::timeout;
-    case Failure::Kind::malformed:
     case Failure::Kind::truncated: return Outcome::malformed;
-    default: return Outcome::unreachable;
+    default: return is_malformed(kind) ? Outcome::malformed : Outcome::unreachable;
   }
 }
 
@@ -60,7 +61,6 @@ void Fetch::start() {
 }
 
 void Fetch::acquire(bool fresh) {
-  ++attempts_;
   x_.runtime().peers->pool(request_.url->peer).acquire(*this, fresh);
 }
 
@@ -125,11 +125,10 @@ void Fetch::on_backend_end(const Headers*) {
 
 void Fetch::on_backend_failure(const Failure& failure) {
   stream_ = nullptr;
-  const bool lost = failure.kind == Failure::Kind::closed || failure.kind == Failure::Kind::reset || failure.kind == Failure::Kind::send;
-  if (failure.reused && lost && !failure.answered && attempts_ == 1) {
-    acquire(true);
-    return;
-  }
+  const NextStep step = next_step({failure, request_.method_id, false, false, x_.site()->retries(), retries_, replaced_});
+  if (step == NextStep::retry) ++retries_;
+  if (step == NextStep::other_connection) ++replaced_;
+  if (step == NextStep::retry || step == NextStep::other_connection) return acquire(true);
   end_with(outcome_of(failure.kind), x_.arena().copy(failure.detail));
 }
 

@@ -89,7 +89,8 @@ class Fetch final : public Operation<FetchResult>, private BackendHandler, priva
   BackendStream* stream_ = nullptr;
   const ResponseHead* head_ = nullptr;
   std::string body_;
-  int attempts_ = 0;
+  int retries_ = 0;
+  int replaced_ = 0;
 };
 
 }  // namespace goma::http

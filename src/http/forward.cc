@@ -4,6 +4,7 @@
 #include "http/forward.h"
 
 #include "http/connection.h"
+#include "http/retry.h"
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 #include "http/site.h"
@@ -11,6 +12,9 @@
 namespace goma::http {
 
 namespace {
+
+// No further backend is begun when an exchange has looked for one this long.
+constexpr int64_t search_us = 30'000'000;
 
 struct Mapping {
   int status;
@@ -29,27 +33,13 @@ Mapping mapping(Failure::Kind kind) {
     case Failure::Kind::resolve:
     case Failure::Kind::connect:
     case Failure::Kind::tls: return {502, Ending::backend_connect, "502 Bad Gateway "};
+    case Failure::Kind::bad_chunk:
     case Failure::Kind::truncated: return {502, Ending::backend_truncated, "502 Bad Gateway "};
     default: return {502, Ending::backend_fault, "502 Bad Gateway "};
   }
 }
 
-bool before_sending(Failure::Kind kind) {
-  return kind == Failure::Kind::connect || kind == Failure::Kind::connect_timeout || kind == Failure::Kind::tls;
-}
-
-bool lost_connection(Failure::Kind kind) {
-  return kind == Failure::Kind::closed || kind == Failure::Kind::reset || kind == Failure::Kind::send;
-}
-
 }  // namespace
-
-std::string_view failure_name(Failure::Kind kind) {
-  static constexpr std::string_view names[] = {"none",         "resolve",    "connect",        "connect-timeout", "queue-full",
-                                               "queue-timeout", "send",      "closed",         "reset",           "header-timeout",
-                                               "malformed",    "truncated",  "body-timeout",   "tls"};
-  return names[static_cast<size_t>(kind)];
-}
 
 Forward::Forward(Exchange& x) : x_(x) {}
 
@@ -72,15 +62,16 @@ void Forward::start() {
 }
 
 void Forward::attempt(bool fresh) {
-  backend_ = x_.route()->upstream->choose(x_.now_ms(), attempts_ > 0 ? backend_ : nullptr);
+  backend_ = x_.route()->upstream->choose(x_.now_ms(), tried_, backend_);
   if (backend_ == nullptr) {
     x_.fail(503, "503 service unavailable", Ending::backend_connect);
     return;
   }
-  ++attempts_;
   x_.trace.backend = backend_->endpoint;
-  backend_->pool_for(*x_.runtime().peers, x_.request().upgrade).acquire(*this, fresh);
+  connect(fresh);
 }
+
+void Forward::connect(bool fresh) { backend_->pool_for(*x_.runtime().peers, x_.request().upgrade).acquire(*this, fresh); }
 
 void Forward::on_lease(BackendStream& stream) {
   stream_ = &stream;
@@ -207,24 +198,34 @@ void Forward::on_backend_failure(const Failure& failure) {
   stream_ = nullptr;
   if (alone_) return;
   x_.trace.failure = failure.kind == Failure::Kind::tls ? x_.arena().join("tls: ", failure.detail) : failure_name(failure.kind);
-  if (backend_ != nullptr && failure.kind != Failure::Kind::queue_full && failure.kind != Failure::Kind::queue_timeout && !(failure.reused && lost_connection(failure.kind))) {
-    backend_->pool->failed(x_.now_ms());
-  }
-  if (may_retry(failure)) {
-    ++x_.trace.retries;
-    if (x_.runtime().metrics != nullptr) x_.runtime().metrics->retry();
-    attempt(failure.reused);
-    return;
-  }
-  give_up(failure);
+  const bool kept_one_went = failure.reused && lost_connection(failure.kind);
+  const bool queue = failure.kind == Failure::Kind::queue_full || failure.kind == Failure::Kind::queue_timeout;
+  if (backend_ != nullptr && !queue && !kept_one_went) backend_->pool->failed(x_.now_ms());
+  if (!go_on(failure)) give_up(failure);
 }
 
-bool Forward::may_retry(const Failure& failure) const {
-  if (backend_ == nullptr || head_seen_ || failure.answered || body_taken_ || x_.over()) return false;
-  if ((failure.reused || failure.unprocessed) && lost_connection(failure.kind)) return attempts_ <= 3;
-  if (attempts_ > x_.site()->retries()) return false;
-  if (failure.unprocessed && before_sending(failure.kind)) return true;
-  return lost_connection(failure.kind) && is_idempotent(x_.request().method);
+// False: there is no further attempt.
+bool Forward::go_on(const Failure& failure) {
+  if (backend_ == nullptr || head_seen_ || x_.over()) return false;
+  const RequestHead& request = x_.request();
+  const NextStep step = next_step({failure, request.method, request.upgrade, body_taken_, x_.site()->retries(), x_.trace.retries, replaced_});
+  if (step == NextStep::give_up) return false;
+  if (step == NextStep::other_connection) {
+    ++replaced_;
+    connect(true);
+    return true;
+  }
+  const Upstream& upstream = *x_.route()->upstream;
+  upstream.note_tried(tried_, *backend_, x_.arena());
+  if (step == NextStep::next_backend) {
+    const bool too_late = x_.runtime().loop.now_us() - x_.trace.backend_start_us > search_us;
+    if (too_late || upstream.all_tried(tried_)) return false;
+  } else {
+    ++x_.trace.retries;
+    if (x_.runtime().metrics != nullptr) x_.runtime().metrics->retry();
+  }
+  attempt(failure.reused);
+  return true;
 }
 
 void Forward::give_up(const Failure& failure) {

@@ -3,9 +3,8 @@
 // The content of a proxied exchange: one attempt after another. Chooses a backend, borrows a connection, writes the
 // request as goma-config 7.2 says, passes bodies both ways and maps failures to answers (goma-config 7.6).
 //
-// A failed attempt is repeated only where that is safe: nothing of a response arrived, the request has no body or
-// none of it was taken, and either the method is idempotent, or nothing was sent, or a reused connection was closed
-// under us (RFC 9110 9.2.2, RFC 9112 9.3.1).
+// What follows a failed attempt is decided in http/retry.h; here the backends that were tried are noted, so that each
+// is asked once with what none of them got to see.
 #pragma once
 
 #include <string_view>
@@ -55,16 +54,18 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
   void on_lease(BackendStream& stream) override;
   void on_lease_failed(const Failure& failure) override;
   void attempt(bool fresh);
+  void connect(bool fresh);
   void build_request();
   void add_forwarded_headers(Headers& headers);
   std::string_view build_target(const Backend& backend);
-  bool may_retry(const Failure& failure) const;
+  bool go_on(const Failure& failure);
   void give_up(const Failure& failure);
 
   Exchange& x_;
   Backend* backend_ = nullptr;
   BackendStream* stream_ = nullptr;
-  int attempts_ = 0;
+  BackendSet tried_;
+  int replaced_ = 0;          // connections that turned out to take nothing
   bool body_taken_ = false;   // request body has left: no second attempt
   bool request_ended_ = false;
   bool full_ = false;         // the backend takes no more for now

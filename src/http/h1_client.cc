@@ -69,6 +69,7 @@ void H1Client::send(const BackendRequest& request) {
   method_ = request.method_id;
   upgrade_asked_ = request.upgrade;
   state_ = State::head;
+  sent_before_ = stream_.sent();
   scanner_.reset();
   chunks_.reset();
   informational_ = 0;
@@ -212,7 +213,7 @@ size_t H1Client::consume_head(const char* data, size_t n) {
   const Limits limits;
   switch (scanner_.feed(data, n, limits)) {
     case HeadScanner::State::more: return 0;
-    case HeadScanner::State::bad: fail(Failure::Kind::malformed, scanner_.reason()); return 0;
+    case HeadScanner::State::bad: fail(scanner_.status() == 431 ? Failure::Kind::header_too_large : Failure::Kind::bad_header, scanner_.reason()); return 0;
     case HeadScanner::State::complete: break;
   }
   const size_t length = scanner_.length();
@@ -226,20 +227,20 @@ void H1Client::take_head(std::string_view text, size_t behind) {
   auto* head = arena.make<ResponseHead>(arena);
   ParseError error;
   if (!parse_response(text, arena, Limits(), method_, *head, error)) {
-    fail(Failure::Kind::malformed, error.text);
+    fail(Failure::Kind::bad_header, error.text);
     return;
   }
   const bool switching = head->status == 101;
   if (head->status < 200 && !switching) {
     if (++informational_ > max_informational) {
-      fail(Failure::Kind::malformed, "too many informational responses");
+      fail(Failure::Kind::informational_flood, "too many informational responses");
     } else if (head->status != 100) {  // the client got its 100 from us
       handler_->on_backend_informational(*head);
     }
     return;
   }
   if (switching && !upgrade_asked_) {
-    fail(Failure::Kind::malformed, "101 without a request to upgrade");
+    fail(Failure::Kind::unasked_switch, "101 without a request to upgrade");
     return;
   }
   framing_ = switching ? Framing::until_close : head->body.framing;
@@ -285,7 +286,7 @@ size_t H1Client::consume_chunks(const char* data, size_t n) {
     switch (chunks_.decode(at, end, piece, handler_->backend_arena())) {
       case ChunkDecoder::Status::data: handler_->on_backend_body(piece); break;
       case ChunkDecoder::Status::need_more: return static_cast<size_t>(at - data);
-      case ChunkDecoder::Status::bad: fail(Failure::Kind::truncated, "malformed chunk"); return n;
+      case ChunkDecoder::Status::bad: fail(Failure::Kind::bad_chunk, "malformed chunk"); return n;
       case ChunkDecoder::Status::end:
         if (at < end) keep_alive_ = false;
         response_complete(chunks_.trailers());
@@ -341,7 +342,7 @@ void H1Client::peer_ended(bool broken) {
 void H1Client::fail(Failure::Kind kind, std::string_view detail) {
   BackendHandler* handler = handler_;
   handler_ = nullptr;
-  const Failure failure{.kind = kind, .reused = reused(), .answered = answered_, .detail = detail};
+  const Failure failure{.kind = kind, .reused = served_ > 0, .written = stream_.sent() != sent_before_, .answered = answered_, .detail = detail};
   close();
   if (handler != nullptr) handler->on_backend_failure(failure);
 }

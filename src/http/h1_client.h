@@ -35,7 +35,8 @@ class H1Client final : public BackendConnection, public BackendStream {
   H1Client(Runtime& runtime, PeerPool& pool, core::Stream& dialed);
   ~H1Client() override;
 
-  bool reused() const { return served_ > 0; }
+  // It is idle and the backend has said or done something: it cannot be lent.
+  bool has_news() const { return stream_.has_news(); }
   // It is idle and closes itself after this time.
   void rest(int64_t idle_ms);
   State state() const { return state_; }
@@ -78,6 +79,7 @@ class H1Client final : public BackendConnection, public BackendStream {
   std::string pending_;        // received, not yet consumed
   uint64_t left_ = 0;          // of a response body with a length
   uint64_t served_ = 0;        // complete exchanges
+  uint64_t sent_before_ = 0;   // bytes that had been written when the request began
   Method method_ = Method::other;
   Framing framing_ = Framing::none;
   State state_ = State::idle;

@@ -206,7 +206,7 @@ void H2Client::receive(const char* data, size_t n) {
     nghttp2_session_terminate_session(session_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     pump();
     write_out();
-    lost(Failure::Kind::malformed, rules_broken);
+    lost(Failure::Kind::bad_http2, rules_broken);
     return;
   }
   if (nghttp2_session_want_write(session_) != 0) want_send();
@@ -291,7 +291,7 @@ void H2Client::settle() {
   if (std::exchange(room_, false) && state_ == State::open) pool_.freed(*this);
   if (state_ == State::leaving && count_ == 0) close();
   if (state_ == State::closed || nghttp2_session_want_read(session_) != 0 || nghttp2_session_want_write(session_) != 0) return;
-  lost(Failure::Kind::malformed, rules_broken);  // the engine has said so to the backend and is through with it
+  lost(Failure::Kind::bad_http2, rules_broken);  // the engine has said so to the backend and is through with it
 }
 
 void H2Client::suspect() {

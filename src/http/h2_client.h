@@ -59,8 +59,9 @@ class H2Client final : public BackendConnection {
   nghttp2_session* session() { return session_; }
   bool secure() const { return stream_.tls() != nullptr; }
   uint64_t received() const { return stream_.received(); }
-  uint64_t served() const { return served_; }
-  void count_served() { ++served_; }
+  // Bytes that the kernel has taken, and those that wait for it.
+  uint64_t sent() const { return stream_.sent(); }
+  uint64_t accepted() const { return stream_.sent() + stream_.backlog(); }
   // Moves what the engine has to say towards the socket. While the engine receives, nothing.
   void pump();
   // The engine has something to say at the end of this turn.
@@ -98,7 +99,6 @@ class H2Client final : public BackendConnection {
   core::List<H2ClientStream, &H2ClientStream::hook> streams_;
   core::List<H2ClientStream, &H2ClientStream::work_hook> work_;
   std::string out_;            // frames of this turn
-  uint64_t served_ = 0;
   size_t count_ = 0;
   State state_ = State::open;
   bool greeted_ = false;       // the backend's SETTINGS arrived

@@ -69,7 +69,7 @@ void H2ClientStream::submit() {
   const bool empty = ended_ && left() == 0 && (own_trailers_ == nullptr || own_trailers_->size() == 0);
   end_sent_ = empty;
   received_mark_ = connection_.received();
-  served_mark_ = connection_.served();
+  accepted_mark_ = connection_.accepted();
   id_ = nghttp2_submit_request(connection_.session(), nullptr, fields.data(), fields.size(), empty ? nullptr : &provider, this);
   if (id_ > 0) return;
   code_ = NGHTTP2_REFUSED_STREAM;  // no numbers left
@@ -297,7 +297,6 @@ bool H2ClientStream::work() {
 void H2ClientStream::complete() {
   BackendHandler* handler = std::exchange(handler_, nullptr);
   deadline_.clear();
-  connection_.count_served();
   handler->on_backend_end(trailers_);
   // An early answer: the rest of the request is of no use (RFC 9113 8.1).
   if (!closed_ && !(end_sent_ && left() == 0)) reset(NGHTTP2_CANCEL);
@@ -312,24 +311,25 @@ void H2ClientStream::engine_closed(uint32_t code) {
 void H2ClientStream::lost(Failure::Kind kind, std::string_view detail) {
   if (closed_) return;
   closed_ = true;
-  const bool untouched = connection_.received() == received_mark_;
-  lost_ = {.kind = kind, .reused = served_mark_ > 0 && untouched, .detail = detail};
+  lost_ = {.kind = kind, .reused = received_mark_ > 0, .written = written(), .detail = detail};
 }
 
 void H2ClientStream::fail_by_code() {
   Failure failure = lost_;
   if (malformed_) {
-    failure = {.kind = Failure::Kind::malformed, .detail = "a response that RFC 9113 forbids"};
+    failure = {.kind = Failure::Kind::bad_http2, .written = true, .detail = "a response that RFC 9113 forbids"};
   } else if (code_ == NGHTTP2_REFUSED_STREAM) {
-    failure = {.kind = Failure::Kind::closed, .unprocessed = !answered_, .detail = "the backend refused the stream"};
+    failure = {.kind = Failure::Kind::closed, .reused = received_mark_ > 0, .written = written(), .refused = true, .detail = "the backend refused the stream"};
   } else if (head_seen_) {
-    failure = {.kind = Failure::Kind::truncated, .detail = "the response ended early"};
+    failure = {.kind = Failure::Kind::truncated, .written = true, .detail = "the response ended early"};
   } else if (failure.kind == Failure::Kind::none) {
-    failure = {.kind = Failure::Kind::reset, .detail = refused_code(code_)};
+    failure = {.kind = Failure::Kind::reset, .written = true, .detail = refused_code(code_)};
   }
   failure.answered = answered_;
   fail(failure);
 }
+
+bool H2ClientStream::written() const { return id_ > 0 && connection_.sent() > accepted_mark_; }
 
 void H2ClientStream::fail(Failure failure) {
   BackendHandler* handler = std::exchange(handler_, nullptr);
@@ -364,6 +364,7 @@ void H2ClientStream::on_deadline() {
   if (id_ > 0) reset(NGHTTP2_CANCEL);
   const bool head = !head_seen_;
   fail({.kind = head ? Failure::Kind::header_timeout : Failure::Kind::body_timeout,
+        .written = written(),
         .answered = answered_,
         .detail = head ? "no response head in time" : "the response body stalled"});
 }

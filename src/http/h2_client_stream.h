@@ -72,6 +72,7 @@ class H2ClientStream final : public BackendStream {
   void taken(size_t n);
   void complete();
   void fail(Failure failure);
+  bool written() const;
   void fail_by_code();
   void reset(uint32_t code);
   void on_deadline();
@@ -91,8 +92,8 @@ class H2ClientStream final : public BackendStream {
   size_t block_fields_ = 0;
   size_t block_bytes_ = 0;
   uint64_t length_ = 0;
-  uint64_t received_mark_ = 0;   // of the connection, when the request left
-  uint64_t served_mark_ = 0;
+  uint64_t received_mark_ = 0;   // of the connection, when the request was handed to the engine
+  uint64_t accepted_mark_ = 0;   // whatever is written beyond may be of this request
   size_t taken_ = 0;             // content given to the handler, its window not yet opened again
   Failure lost_;
   uint32_t code_ = 0;

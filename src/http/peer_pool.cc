@@ -63,12 +63,11 @@ PeerPool::~PeerPool() {
 
 void PeerPool::acquire(Waiter& waiter, bool fresh) {
   waiter.pool = this;
-  BackendConnection* connection = fresh && may_open() ? nullptr : lists_->idle.front();
-  if (connection != nullptr) {
+  if (H1Client* connection = idle_one(fresh)) {
     count_idle(*connection, false);
     connection->hook.unlink();
     lists_->busy.push_back(*connection);
-    waiter.on_lease(static_cast<H1Client&>(*connection));
+    waiter.on_lease(*connection);
     return;
   }
   if (BackendConnection* shared = lists_->open.front()) {
@@ -82,6 +81,18 @@ void PeerPool::acquire(Waiter& waiter, bool fresh) {
   // Who waits for a connection that is being made gets the time for that on top.
   enqueue(waiter, may_open() ? limits_.queue_ms + limits_.connect_ms : limits_.queue_ms);
   open_for_waiters();
+}
+
+// An idle connection that can be lent. Where one turned out to be closed the others may be as well: the oldest makes
+// room for a new one.
+H1Client* PeerPool::idle_one(bool fresh) {
+  while (BackendConnection* first = lists_->idle.front()) {
+    auto& connection = static_cast<H1Client&>(fresh ? *lists_->idle.back() : *first);
+    if (fresh && may_open()) return nullptr;
+    if (!fresh && !connection.has_news()) return &connection;
+    connection.close();
+  }
+  return nullptr;
 }
 
 size_t PeerPool::streams_expected() const { return multiplexed_ ? streams_per_connection_ : 1; }

@@ -7,8 +7,8 @@
 // With HTTP/2 one connection serves many: a stream begins on one that has room, another connection is made only when
 // none has, and those who wait share the one that is being made.
 //
-// A connection that a backend closed while idle is noticed by its event and leaves the pool at once; no system call
-// asks whether a reused connection is alive.
+// A connection that a backend closed while idle is noticed by its event and leaves the pool at once, and one whose
+// event is still to come in this turn of the loop is not lent; no system call asks whether a reused connection is alive.
 #pragma once
 
 #include <cstdint>
@@ -141,6 +141,7 @@ class PeerPool {
   void find_health(std::string_view key);
   bool may_open() const;
   size_t streams_expected() const;
+  H1Client* idle_one(bool fresh);
   void open_one();
   void open_for_waiters();
   void lend_stream(H2Client& connection, Waiter& waiter);

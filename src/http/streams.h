@@ -13,40 +13,13 @@
 
 #include "core/arena.h"
 #include "core/stream.h"
+#include "http/failure.h"
 #include "http/headers.h"
 #include "http/message.h"
 
 namespace goma::http {
 
 enum class Flow : bool { pause = false, go = true };
-
-// Why an exchange with a backend failed, and whether the request may be tried again.
-struct Failure {
-  enum class Kind : unsigned char {
-    none,
-    resolve,       // the name has no address
-    connect,       // refused, unreachable
-    connect_timeout,
-    queue_full,    // too many requests already wait for a connection
-    queue_timeout,
-    send,          // broken while sending the request
-    closed,        // closed before a response
-    reset,         // reset before a response
-    header_timeout,
-    malformed,     // a response that RFC 9112 forbids
-    truncated,     // the body ended early
-    body_timeout,
-    tls,
-  };
-  Kind kind = Kind::none;
-  bool reused = false;      // the connection had served before: the peer may have closed it on its own
-  bool answered = false;    // at least one byte of a response arrived
-  bool unprocessed = false; // the backend has certainly not acted on the request
-  std::string_view detail;  // valid for the length of the call that tells of it
-};
-
-// "connect", "header-timeout", ...: the word for logs and metrics.
-std::string_view failure_name(Failure::Kind kind);
 
 class ClientStream {
  public:

@@ -47,12 +47,18 @@ Backend* Upstream::take_turn(Admits admits) {
   return &backends_[best];
 }
 
-Backend* Upstream::choose(int64_t now_ms, const Backend* not_this) {
+Backend* Upstream::choose(int64_t now_ms, const BackendSet& tried, const Backend* last) {
   if (backends_.size() == 1) return &backends_[0];
-  Backend* chosen = take_turn([&](const Backend& b) { return &b != not_this && !b.pool->ejected(now_ms); });
+  const auto is_new = [&](const Backend& b) { return !tried.has(number_of(b)); };
+  Backend* chosen = take_turn([&](const Backend& b) { return is_new(b) && !b.pool->ejected(now_ms); });
   // Ejection never leaves a route without a backend (goma-config 8.4).
-  if (chosen == nullptr) chosen = take_turn([&](const Backend& b) { return &b != not_this; });
+  if (chosen == nullptr) chosen = take_turn(is_new);
+  if (chosen == nullptr) chosen = take_turn([&](const Backend& b) { return &b != last; });
   return chosen != nullptr ? chosen : take_turn([](const Backend&) { return true; });
+}
+
+bool Upstream::all_tried(const BackendSet& tried) const {
+  return std::all_of(backends_.begin(), backends_.end(), [&](const Backend& b) { return b.weight == 0 || tried.has(number_of(b)); });
 }
 
 }  // namespace goma::http

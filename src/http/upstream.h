@@ -7,12 +7,14 @@
 // The endpoint's connections are in a PeerPool of the worker; an upstream only knows which one, bound with the first request.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/arena.h"
 #include "http/peer_pool.h"
 
 namespace goma::http {
@@ -32,17 +34,35 @@ struct Backend {
   PeerPool& pool_for(PeerPools& pools, bool upgrade);
 };
 
+// Some of an upstream's backends, by their numbers.
+class BackendSet {
+ public:
+  bool has(size_t number) const { return words_ != nullptr && (words_[number / 64] >> (number % 64) & 1) != 0; }
+  // of: how many backends there are, always the same.
+  void add(size_t number, size_t of, core::Arena& arena) {
+    if (words_ == nullptr) words_ = arena.array<uint64_t>(of / 64 + 1), std::fill_n(words_, of / 64 + 1, 0);
+    words_[number / 64] |= uint64_t{1} << (number % 64);
+  }
+
+ private:
+  uint64_t* words_ = nullptr;
+};
+
 class Upstream {
  public:
   explicit Upstream(std::vector<Backend> backends);
   // Finds the pools of the worker. Loop thread.
   void bind(PeerPools& pools);
-  // The backend whose turn it is, leaving out ejected ones and not_this while others are there. Null when all weights
-  // are zero.
-  Backend* choose(int64_t now_ms, const Backend* not_this = nullptr);
+  // The backend whose turn it is: one that was not tried and is not left out, else one that was not tried, else another
+  // than the last. Null when all weights are zero.
+  Backend* choose(int64_t now_ms, const BackendSet& tried = {}, const Backend* last = nullptr);
+  void note_tried(BackendSet& tried, const Backend& backend, core::Arena& arena) const { tried.add(number_of(backend), backends_.size(), arena); }
+  // There is no other one to go on to.
+  bool all_tried(const BackendSet& tried) const;
   const std::vector<Backend>& backends() const { return backends_; }
 
  private:
+  size_t number_of(const Backend& backend) const { return static_cast<size_t>(&backend - backends_.data()); }
   template <class Admits>
   Backend* take_turn(Admits admits);
 

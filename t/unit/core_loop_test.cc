@@ -215,7 +215,35 @@ void signal_is_a_callback() {
   CHECK_EQ(catcher.got, SIGUSR1);
 }
 
+// Of two descriptors that become ready at once, the first to be told sees that the other is about to be.
+void what_is_untold_can_be_seen() {
+  Loop loop;
+  Pair first, second;
+  struct Look {
+    void on_ready(unsigned) {
+      if (seen != 0) return;
+      seen = other->untold();
+    }
+    Watch watch;
+    Watch* other = nullptr;
+    unsigned seen = 0;
+  };
+  Look a, b;
+  a.other = &b.watch;
+  b.other = &a.watch;
+  Guard guard(loop, 20);
+  a.watch.open_level<&Look::on_ready>(loop, first.fd[0], &a);
+  b.watch.open_level<&Look::on_ready>(loop, second.fd[0], &b);
+  CHECK_EQ(a.watch.untold(), 0u);
+  CHECK(::write(first.fd[1], "x", 1) == 1 && ::write(second.fd[1], "x", 1) == 1);
+  loop.run();
+  CHECK_EQ(a.seen | b.seen, unsigned{ready_read});
+  a.watch.close();
+  b.watch.close();
+  CHECK_EQ(a.watch.untold(), 0u);
+}
+
 }  // namespace
 
-GOMA_TESTS(reports_write_then_read_then_close, edge_is_reported_once, level_is_reported_until_read,
+GOMA_TESTS(what_is_untold_can_be_seen, reports_write_then_read_then_close, edge_is_reported_once, level_is_reported_until_read,
            closed_watch_is_silent, deferred_work_runs_in_the_same_callback, timer_moves_and_stops, signal_is_a_callback)
