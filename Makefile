@@ -70,7 +70,7 @@ LIBMODULES := $(B)/libmodules.a
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all units check check-asan bench fuzz fuzzers generate install uninstall clean distclean dist always
+.PHONY: all units check check-asan check-h2spec bench fuzz fuzzers generate install uninstall clean distclean dist always
 
 all: $(LIBCORE) $(LIBHTTP) $(LIBMODULES) $(PROGRAMS)
 
@@ -165,6 +165,10 @@ endif
 
 check: all units
 	@contrib/check $(B) $(TEST_JOBS)
+
+# Needs h2spec in PATH: go install github.com/summerwind/h2spec/cmd/h2spec@latest
+check-h2spec: all
+	@prove -v t/h2spec.t
 
 check-asan:
 	+$(MAKE) B=build-asan SANITIZE='$(ASAN)' OPTIMISE='-O1 -g' check

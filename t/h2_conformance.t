@@ -149,6 +149,14 @@ def has(number, status=200, text=None, size=None, ended=None):
     return judge
 
 
+def closed(number):
+    """RST_STREAM with STREAM_CLOSED, and the connection goes on."""
+    def judge(peer):
+        peer.wait(lambda: peer.stream(number).reset or peer.goaway)
+        return alive(peer) if peer.stream(number).reset == Z else f"{peer.stream(number)} {peer.goaway}"
+    return judge
+
+
 def refused(number, *statuses):
     """An answer that says no, or a reset, and the connection goes on."""
     def judge(peer):
@@ -314,14 +322,16 @@ RULES = [
     ("5.1 half-closed", "PRIORITY", [hold(1), priority(1)], ignores(), 1),
     ("5.1 half-closed", "RST_STREAM", [hold(1), arrived, reset(1)], ignores(), 1),
     # -- closed by END_STREAM
-    ("5.1 closed", "DATA", [*DONE, data(1, b"x", end=True)], any_of(ignores(), either(1, Z)), 1),
+    ("5.1 closed", "DATA", [*DONE, data(1, b"x", end=True)], closed(1), 1),
+    ("5.1 closed", "DATA, twice", [*DONE, data(1, b"x"), data(1, b"x", end=True)], closed(1), 1),
+    ("5.1 closed", "DATA without data", [*DONE, data(1, end=True)], closed(1), 1),
     ("5.1 closed", "HEADERS", [*DONE, headers(1)], ends(Z + "|" + P), 1),
     ("5.1 closed", "CONTINUATION", [*DONE, continuation(1, request())], ends(Z + "|" + P), 1),
     ("5.1 closed", "WINDOW_UPDATE", [*DONE, window(1, 100)], ignores(), 1),
     ("5.1 closed", "PRIORITY", [*DONE, priority(1)], ignores(), 1),
     ("5.1 closed", "RST_STREAM", [*DONE, reset(1)], ignores(), 1),
     # -- closed by the client's RST_STREAM
-    ("5.1 reset", "DATA", [*GONE, data(1, b"x", end=True)], any_of(ignores(), either(1, Z)), 1),
+    ("5.1 reset", "DATA", [*GONE, data(1, b"x", end=True)], closed(1), 1),
     ("5.1 reset", "HEADERS", [*GONE, headers(1)], any_of(ignores(), either(1, Z + "|" + P)), 1),
     ("5.1 reset", "CONTINUATION", [*GONE, continuation(1, request())], ends(Z + "|" + P), 1),
     ("5.1 reset", "WINDOW_UPDATE", [*GONE, window(1, 100)], ignores(), 1),
@@ -337,7 +347,7 @@ RULES = [
     ("5.1.1", "stream 0", [headers(0)], ends(P)),
     ("5.1.1", "a number lower than one before", [headers(5), finished(5), headers(3)], ends(P + "|" + Z), 1),
     ("5.1.1", "numbers may be left out", [headers(7)], serves(7)),
-    ("5.1.1", "DATA on a number left out", [headers(5), finished(5), data(3, b"x")], any_of(ignores(), either(3, Z + "|" + P)), 1),
+    ("5.1.1", "DATA on a number left out", [headers(5), finished(5), data(3, b"x")], closed(3), 1),
     ("5.1.1", "the last number of all", [headers(0x7fffffff)], has(0x7fffffff, ended=True)),
     # -- 5.1.2 concurrency
     ("5.1.2", "one stream more than announced", [one_too_many], either(2 * STREAMS + 1, "REFUSED_STREAM|" + P), STREAMS),

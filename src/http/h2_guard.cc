@@ -36,6 +36,10 @@ uint32_t length_of(const unsigned char* header) {
   return static_cast<uint32_t>(header[0]) << 16 | static_cast<uint32_t>(header[1]) << 8 | header[2];
 }
 
+int32_t stream_of(const unsigned char* header) {
+  return static_cast<int32_t>((header[5] & 0x7fu) << 24 | static_cast<uint32_t>(header[6]) << 16 | static_cast<uint32_t>(header[7]) << 8 | header[8]);
+}
+
 bool is_padded_data(const unsigned char* header) {
   return header[3] == type_data && (header[4] & flag_padded) != 0 && length_of(header) > 0;
 }
@@ -101,6 +105,7 @@ size_t H2Guard::count_frame(const unsigned char* header) {
 void H2Guard::count(const unsigned char* header, uint32_t length) {
   switch (header[3]) {
     case type_data:
+      note_data(stream_of(header));
       if (is_idle_data(header)) take(empty_data);
       return;
     case type_headers:
@@ -120,6 +125,11 @@ void H2Guard::count(const unsigned char* header, uint32_t length) {
     case type_push_promise: return;  // ends the connection anyway (RFC 9113 8.4)
     default: return take(unknown_frame);
   }
+}
+
+void H2Guard::note_data(int32_t stream) {
+  const size_t place = data_frames_++ % data_streams_.size();
+  data_streams_[place] = stream;
 }
 
 void H2Guard::count_continuation(uint32_t length) {

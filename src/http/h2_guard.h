@@ -105,6 +105,10 @@ class H2Guard {
   // We sent a DATA frame; short_of_window: the client's window allowed no more of what there was.
   void data_sent(size_t bytes, bool short_of_window);
 
+  // DATA frames begun so far, modulo 2^32, and the streams of the last of them; 0: no stream.
+  uint32_t data_frames() const { return data_frames_; }
+  const std::array<int32_t, 4>& data_streams() const { return data_streams_; }
+
   // The kind of abuse seen so far, or empty.
   std::string_view abuse() const { return abuse_; }
 
@@ -115,6 +119,7 @@ class H2Guard {
   size_t gather(const char* data, size_t n);
   size_t count_frame(const unsigned char* header);
   void count(const unsigned char* header, uint32_t length);
+  void note_data(int32_t stream);
   void count_continuation(uint32_t length);
   int32_t burst(size_t kind) const;
 
@@ -125,6 +130,8 @@ class H2Guard {
   uint32_t skip_;              // payload bytes (at first the preface) still to come
   uint32_t block_bytes_ = 0;   // of the field block under way
   uint32_t continuations_ = 0;
+  uint32_t data_frames_ = 0;
+  std::array<int32_t, 4> data_streams_ = {};
   unsigned char have_ = 0;     // bytes of header_ so far
   unsigned char header_[10];   // a frame header, and the pad length of a padded DATA frame
 };

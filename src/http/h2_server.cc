@@ -48,7 +48,9 @@ struct H2Server::Callbacks {
 
   // What the engine lets pass and RFC 9113 does not: a stream that was closed before (5.1.1), PRIORITY of none (6.3).
   static int begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, void* user) {
-    const bool wrong = hd->type == NGHTTP2_PRIORITY ? hd->stream_id == 0 : hd->type == NGHTTP2_HEADERS && self(user).is_stale(hd->stream_id);
+    H2Server& c = self(user);
+    if (hd->type == NGHTTP2_DATA) ++c.data_begun_;
+    const bool wrong = hd->type == NGHTTP2_PRIORITY ? hd->stream_id == 0 : hd->type == NGHTTP2_HEADERS && c.is_stale(hd->stream_id);
     if (wrong) nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
     return 0;
   }
@@ -195,15 +197,29 @@ H2Stream* H2Server::stream_of(int32_t id) { return static_cast<H2Stream*>(nghttp
 
 void H2Server::note_reset(int32_t id) { resets_[reset_count_++ % std::size(resets_)] = id; }
 
-// Whether HEADERS on this stream come too late. Trailers may be under way to a stream that we have reset (RFC 9113 5.1);
-// after many resets it is no longer known to which, and nothing is too late.
+// Whether HEADERS on this stream come too late.
 bool H2Server::is_stale(int32_t id) {
-  if (id > newest_) {
-    newest_ = id;
-    return false;
-  }
-  if (reset_count_ > std::size(resets_) || nghttp2_session_find_stream(session_, id) != nullptr) return false;
+  if (id <= newest_) return is_closed(id);
+  newest_ = id;
+  return false;
+}
+
+// Whether the client knows that the stream is closed. Of those that we have reset it may not have heard, nor of those
+// above our GOAWAY, and frames may be under way (RFC 9113 5.1, 6.8); after many resets it is no longer known which, and
+// every stream may be one of them.
+bool H2Server::is_closed(int32_t id) {
+  if (id > newest_ || draining_ || reset_count_ > std::size(resets_) || nghttp2_session_find_stream(session_, id) != nullptr) return false;
   return std::find(std::begin(resets_), std::end(resets_), id) == std::end(resets_);
+}
+
+// The engine passes over DATA of streams that it does not know; the client must hear of it where it was no straggler
+// (RFC 9113 6.1).
+void H2Server::answer_stray_data() {
+  if (guard_.data_frames() == data_begun_) return;
+  data_begun_ = guard_.data_frames();
+  for (const int32_t id : guard_.data_streams()) {
+    if (is_closed(id)) nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_STREAM_CLOSED);
+  }
 }
 
 // ---------------------------------------------------------------- the beginning
@@ -308,6 +324,7 @@ void H2Server::receive(const char* data, size_t n) {
       pump();
     }
   }
+  answer_stray_data();
   run_work();
   if (nghttp2_session_want_write(session_) != 0) want_send();
 }
@@ -417,6 +434,7 @@ void H2Server::cut_for(std::string_view abuse) {
 }
 
 void H2Server::say_goaway() {
+  draining_ = true;
   goaway_due_ms_ = 0;
   nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR, nullptr, 0);
   want_send();

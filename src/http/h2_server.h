@@ -82,6 +82,8 @@ class H2Server final : public ClientConnection {
   void block_ended();
   void note_reset(int32_t id);
   bool is_stale(int32_t id);
+  bool is_closed(int32_t id);
+  void answer_stray_data();
   void after_callback();
   void end_turn();
   void write_out();
@@ -128,6 +130,7 @@ class H2Server final : public ClientConnection {
   size_t reset_count_ = 0;       // streams that we took back
   int32_t resets_[16] = {};      // the last of them
   int32_t newest_ = 0;           // the highest stream of the client
+  uint32_t data_begun_ = 0;      // DATA frames that the engine looked at
   size_t waits_ = 0;             // streams that wait for the client
   size_t dropped_ = 0;           // bytes read while lingering
   Phase told_ = Phase::closed;   // what the owner knows

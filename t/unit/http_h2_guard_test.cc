@@ -184,10 +184,19 @@ void cuts_do_not_matter() {
   }
 }
 
+void remembers_streams_of_data() {
+  H2Guard guard = opened();
+  feed(guard, headers + frame(0, 0, 0x80000005, "x") + frame(0, 8, 7, std::string("\1x\0", 3)));
+  CHECK_EQ(guard.data_frames(), 2u);
+  CHECK_EQ(guard.data_streams()[0], 5);
+  CHECK_EQ(guard.data_streams()[1], 7);
+  CHECK_EQ(guard.data_streams()[2], 0);
+}
+
 void is_small() { CHECK(sizeof(H2Guard) <= 200); }
 
 }  // namespace
 
 GOMA_TESTS(every_kind_has_its_allowance, sent_resets_and_refused_heads_count, all_streams_may_be_given_up_at_once,
            twenty_thousand_pairs_are_cut_early, field_blocks_end_soon, useful_work_earns, byte_by_byte_windows_earn_nothing,
-           honest_data_passes, cuts_do_not_matter, is_small)
+           honest_data_passes, cuts_do_not_matter, remembers_streams_of_data, is_small)
