@@ -39,8 +39,8 @@ std::string print_value(const Field& field, const Value& value) {
     case Kind::number: return fmt::format("{}", value.fraction);
     case Kind::duration: return print_duration(Duration{value.number});
     case Kind::size: return print_size(Size{static_cast<uint64_t>(value.number)});
-    case Kind::secret: return value.text.empty() ? "\"\"" : "\"*******\"";
-    default: return plain_scalar(value.text);
+    case Kind::secret: return value.text.empty() ? "\"\"" : std::string(hidden_value);
+    default: return plain_scalar(without_credentials(value.text));
   }
 }
 

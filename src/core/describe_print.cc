@@ -51,16 +51,14 @@ void Printer::subtree(std::string_view key, const yaml::Node& node, int indent) 
   const std::string head = key.empty() ? "-" : plain_scalar(key) + ":";
   if (node.is_scalar()) {
     const bool plain = node.style == yaml::Style::plain && !node.substituted;
-    const std::string shown = plain ? node.text : plain_scalar(node.text);
-    return line(indent, false, fmt::format("{} {}", head, names_secret(key) ? "\"*******\"" : shown), from);
+    const std::string text = without_credentials(node.text);
+    const std::string shown = plain && text == node.text ? text : plain_scalar(text);
+    return line(indent, false, fmt::format("{} {}", head, node.secret && !node.text.empty() ? hidden_value : shown), from);
   }
   if (node.pairs.empty() && node.items.empty()) return line(indent, false, head + (node.is_mapping() ? " {}" : " []"), from);
   line(indent, false, head, "");
-  for (const yaml::Pair& pair : node.pairs) subtree(pair.key->text, *pair.value, indent + 2);
-  for (const yaml::Node* item : node.items) {
-    if (names_secret(key)) line(indent + 2, false, "- \"*******\"", from);
-    else subtree("", *item, indent + 2);
-  }
+  for (const yaml::Pair& pair : node.pairs) subtree(pair.key->secret ? secret_stars : std::string_view(pair.key->text), *pair.value, indent + 2);
+  for (const yaml::Node* item : node.items) subtree("", *item, indent + 2);
 }
 
 std::string flow_list(const Field& field, const void* member) {
@@ -73,7 +71,7 @@ std::string flow_map(const Field& field, const void* member) {
   std::string out = "{";
   for (size_t i = 0; i < field.count(member); ++i) {
     const Value value = field.get(member, i);
-    const std::string text = names_secret(value.key) ? "\"*******\"" : print_value(field, value);
+    const std::string text = resembles_secret(value.key) && !value.text.empty() ? std::string(hidden_value) : print_value(field, value);
     out += fmt::format("{}{}: {}", i == 0 ? "" : ", ", plain_scalar(value.key), text);
   }
   return out + "}";

@@ -38,6 +38,7 @@ std::string list_words(std::span<const std::string_view> words) {
 Complaint wants(const Field& field, const yaml::Node& node, std::string hint = {}) {
   Complaint complaint;
   complaint.message = fmt::format("wants {}, got {}", kind_words(field), got_words(node));
+  if (node.secret) hint.clear();  // it may be made of the text
   const std::string sample = kind_example(field);
   complaint.hint = !hint.empty() || sample.empty() ? std::move(hint) : fmt::format("for example {}", sample);
   return complaint;
@@ -46,7 +47,7 @@ Complaint wants(const Field& field, const yaml::Node& node, std::string hint = {
 Complaint wants_with(std::string code, const Field& field, const yaml::Node& node, std::string suggestion) {
   Complaint complaint = wants(field, node, suggestion.empty() ? std::string() : fmt::format("did you mean \"{}\"?", suggestion));
   complaint.code = std::move(code);
-  complaint.suggestion = std::move(suggestion);
+  if (!node.secret) complaint.suggestion = std::move(suggestion);
   return complaint;
 }
 
@@ -296,8 +297,9 @@ std::string got_words(const yaml::Node& node) {
   if (node.is_mapping()) return "a mapping";
   if (node.is_sequence()) return "a list";
   if (node.is_null()) return "nothing";
+  if (node.secret) return "a text";
   if (node.substituted) return "a text that came from the environment";
-  return fmt::format("the text \"{}\"", shortened(node.text));
+  return fmt::format("the text \"{}\"", shortened(without_credentials(node.text)));
 }
 
 std::string kind_words(const Field& field) {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Telling findings. A source line on its way to the reader is made harmless twice: control characters become '?',
-// and secrets become stars, both those a table declared (hide) and those a key's name gives away, because a line
-// with a typing mistake in "password" is shown before any table understood it.
+// and secrets become stars, both those that the reader of the file declared (hide) and those that the line itself gives
+// away, because a line with a typing mistake in "password" is shown before anybody understood it.
 #include "core/problem.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include "core/text.h"
@@ -18,7 +19,6 @@ namespace {
 
 constexpr size_t longest_kept_line = 65536;
 constexpr int longest_shown_line = 160;
-constexpr std::u32string_view stars = U"*******";
 
 const char* word(Severity severity) { return severity == Severity::error ? "error" : "warning"; }
 
@@ -37,33 +37,70 @@ void Problems::remember(const std::string& file, std::string_view text) {
   entry->second.order = order;
 }
 
-void Problems::hide(const Place& place) {
+void Problems::hide(const Place& place, int end_line, int end_column) {
   if (!place.known() || place.line == 0) return;
-  hidden_[{place.file, place.line}].push_back({place.column, std::max(place.end_column, place.column + 1)});
+  for (int line = place.line; line <= end_line; ++line) {
+    const int begin = line == place.line ? place.column : 1;
+    const int end = line == end_line ? end_column : std::numeric_limits<int>::max();
+    if (begin < end) hidden_[{place.file, line}].push_back({begin, end});
+  }
 }
 
-void Problems::keep_line(const Place& place) {
-  const auto found = files_.find(place.file);
-  if (found == files_.end() || place.line <= 0) return;
-  File& file = found->second;
-  if (file.kept.count(place.line) != 0) return;
+void Problems::explain(const Place& place, std::string reason) { reasons_.try_emplace(place.text(), std::move(reason)); }
+
+bool Problems::has_error_at(const Place& place) const { return faulty_.contains(place.text()); }
+
+std::string_view Problems::line_of(File& file, int line) const {
   if (file.lines.empty()) {
     file.lines.push_back(0);
     for (size_t at = file.text.find('\n'); at != std::string_view::npos; at = file.text.find('\n', at + 1)) file.lines.push_back(at + 1);
   }
-  const auto index = static_cast<size_t>(place.line - 1);
-  if (index >= file.lines.size()) return;
-  std::string_view line = file.text.substr(file.lines[index]);
-  line = line.substr(0, std::min({line.find('\n'), line.size(), longest_kept_line}));
-  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-  file.kept.emplace(place.line, line);
+  const auto index = static_cast<size_t>(line - 1);
+  if (line <= 0 || index >= file.lines.size()) return {};
+  std::string_view text = file.text.substr(file.lines[index]);
+  text = text.substr(0, std::min({text.find('\n'), text.size(), longest_kept_line}));
+  if (text.ends_with('\r')) text.remove_suffix(1);
+  return text;
+}
+
+const Problems::Line* Problems::keep_line(const Place& place) {
+  const auto found = files_.find(place.file);
+  if (found == files_.end() || place.line <= 0) return nullptr;
+  File& file = found->second;
+  const auto [entry, added] = file.kept.try_emplace(place.line);
+  Line& kept = entry->second;
+  if (!added) return &kept;
+  if (file.secrets == nullptr) file.secrets = std::make_unique<SecretLines>(file.text);
+  const std::string_view text = line_of(file, place.line);
+  kept.text = text;
+  const auto column = [text](size_t offset) { return static_cast<int>(decode_utf8(text.substr(0, offset)).size()) + 1; };
+  for (const SecretSpan& span : file.secrets->of(place.line)) kept.secrets.push_back({column(span.begin), column(span.end)});
+  return &kept;
+}
+
+std::string Problems::shown(const Place& place, std::string_view text) {
+  const Line* line = keep_line(place);
+  if (line == nullptr) return std::string(text);
+  const int end = std::max(place.end_column, place.column + 1);
+  const std::vector<Range> hidden = hidden_in(place, line->secrets);
+  const bool secret = std::any_of(hidden.begin(), hidden.end(), [&](const Range& range) { return range.begin < end && place.column < range.end; });
+  return secret ? std::string(secret_stars) : std::string(text);
 }
 
 void Problems::add(Problem problem) {
-  if (!seen_.insert(fmt::format("{}\n{}\n{}", problem.place.text(), problem.code, problem.message)).second) return;
+  const std::string at = problem.place.text();
+  for (std::string* text : {&problem.message, &problem.hint, &problem.suggestion}) *text = without_credentials(*text);
+  for (std::string& note : problem.notes) note = without_credentials(note);
+  if (const auto reason = reasons_.find(at); reason != reasons_.end() && problem.place.line > 0) {
+    problem.hint = reason->second;
+    problem.suggestion.clear();
+  }
+  if (!seen_.insert(fmt::format("{}\n{}\n{}", at, problem.code, problem.message)).second) return;
+  if (problem.severity == Severity::error) faulty_.insert(at);
   ++(problem.severity == Severity::error ? errors_ : warnings_);
   if (list_.size() >= kept_at_most) {
     seen_.clear();
+    faulty_.clear();
     return;
   }
   keep_line(problem.place);
@@ -113,71 +150,35 @@ const std::vector<Problem>& Problems::list() const {
   return list_;
 }
 
-bool names_secret(std::string_view key) {
-  for (std::string_view part : {"password", "passwd", "pasword", "passwort", "secret", "token", "bindpass", "apikey", "hmackey", "credential"}) {
-    if (icontains(key, part)) return true;
-  }
-  return false;
-}
-
-namespace {
-
-bool is_key_char(char32_t c) { return c < 0x80 && (is_alpha(static_cast<char>(c)) || is_digit(static_cast<char>(c)) || c == '_' || c == '-'); }
-
-// Where a value that begins at `begin` ends on its line: before ',' '}' ']' of a flow collection, or a comment.
-size_t value_end(const std::u32string& line, size_t begin) {
-  if (begin < line.size() && (line[begin] == '"' || line[begin] == '\'')) {
-    const size_t close = line.find(line[begin], begin + 1);
-    return close == std::u32string::npos ? line.size() : close + 1;
-  }
-  const bool flow = line.find(U'{') < begin;
-  size_t end = begin;
-  while (end < line.size() && !(flow && (line[end] == ',' || line[end] == '}')) && !(line[end] == '#' && line[end - 1] == ' ')) ++end;
-  while (end > begin && line[end - 1] == ' ') --end;
-  return end;
-}
-
-// Adds the ranges [begin, end) of values whose key, or whose place in a URL, gives them away.
-template <class Add>
-void find_secrets(const std::u32string& line, Add add) {
-  for (size_t colon = line.find(U':'); colon != std::u32string::npos; colon = line.find(U':', colon + 1)) {
-    size_t begin = colon;
-    while (begin > 0 && is_key_char(line[begin - 1])) --begin;
-    const std::string key(line.begin() + static_cast<std::ptrdiff_t>(begin), line.begin() + static_cast<std::ptrdiff_t>(colon));
-    size_t value = colon + 1;
-    while (value < line.size() && line[value] == ' ') ++value;
-    if (value > colon + 1 && value < line.size() && line[value] != '{' && line[value] != '[' && names_secret(key)) add(value, value_end(line, value));
-  }
-  for (size_t mark = line.find(U"://"); mark != std::u32string::npos; mark = line.find(U"://", mark + 3)) {
-    const size_t end = std::min(line.find_first_of(U"/?# \"'", mark + 3), line.size());
-    const size_t at = line.rfind(U'@', end);
-    const size_t colon = line.find(U':', mark + 3);
-    if (at != std::u32string::npos && at > mark && colon < at) add(colon + 1, at);
-  }
-}
-
-}  // namespace
-
-std::u32string Problems::masked(const Place& place, std::u32string line, Range& token) const {
-  std::vector<Range> ranges;
+// Sorted, and joined where they touch.
+std::vector<Problems::Range> Problems::hidden_in(const Place& place, const std::vector<Range>& more) const {
+  std::vector<Range> ranges = more;
   const auto hidden = hidden_.find({place.file, place.line});
-  if (hidden != hidden_.end()) ranges = hidden->second;
-  find_secrets(line, [&](size_t begin, size_t end) { ranges.push_back({static_cast<int>(begin) + 1, static_cast<int>(end) + 1}); });
-  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.begin > b.begin; });
-  int done = static_cast<int>(line.size()) + 2;  // from the right, so that earlier columns stay true
+  if (hidden != hidden_.end()) ranges.insert(ranges.end(), hidden->second.begin(), hidden->second.end());
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  std::vector<Range> joined;
   for (const Range& range : ranges) {
-    const int end = std::min(range.end, static_cast<int>(line.size()) + 1);
-    if (end > done || range.begin >= end) continue;
-    line.replace(static_cast<size_t>(range.begin - 1), static_cast<size_t>(end - range.begin), stars);
-    const int moved = static_cast<int>(stars.size()) - (end - range.begin);
+    if (!joined.empty() && range.begin <= joined.back().end) joined.back().end = std::max(joined.back().end, range.end);
+    else joined.push_back(range);
+  }
+  return joined;
+}
+
+std::u32string Problems::masked(const Place& place, std::u32string line, const std::vector<Range>& secrets, Range& token) const {
+  const std::vector<Range> ranges = hidden_in(place, secrets);
+  const std::u32string stars = decode_utf8(secret_stars);
+  for (auto range = ranges.rbegin(); range != ranges.rend(); ++range) {  // from the right, so that earlier columns stay true
+    const int end = std::min(range->end, static_cast<int>(line.size()) + 1);
+    if (range->begin >= end) continue;
+    line.replace(static_cast<size_t>(range->begin - 1), static_cast<size_t>(end - range->begin), stars);
+    const int moved = static_cast<int>(stars.size()) - (end - range->begin);
     if (token.begin >= end) {
       token.begin += moved;
       token.end += moved;
-    } else if (token.end > range.begin) {
-      token.begin = std::min(token.begin, range.begin);
+    } else if (token.end > range->begin) {
+      token.begin = std::min(token.begin, range->begin);
       token.end = std::max(token.end, end) + moved;
     }
-    done = range.begin;
   }
   return line;
 }
@@ -202,7 +203,7 @@ void Problems::render_line(const Place& place, char first, char rest, const std:
   const auto kept = file->second.kept.find(place.line);
   if (kept == file->second.kept.end()) return;
   Range token{place.column, std::max(place.end_column, place.column + 1)};
-  std::u32string line = masked(place, decode_utf8(kept->second), token);
+  std::u32string line = masked(place, decode_utf8(kept->second.text), kept->second.secrets, token);
   if (token.begin > static_cast<int>(line.size()) + 1) return;
   line = window(std::move(line), token.begin, token.end);
   const std::string gutter = fmt::format("{:>6} | ", place.line);

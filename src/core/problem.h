@@ -3,17 +3,20 @@
 // What is wrong with a configuration, and how it is told: every finding with its place, the source line, a caret
 // under the whole token, the cause, and the fix when we can guess it; all findings of a run in file order.
 //
-// The one idea: whoever finds a problem only says where and what. Looking up lines, hiding secrets, sorting,
-// cutting at 50 and the two output forms happen here and nowhere else.
+// The one idea: whoever finds a problem only says where and what. Looking up lines, hiding what core/secret calls a
+// secret (in lines and in sentences), sorting, cutting at 50 and the two output forms happen here and nowhere else.
 #pragma once
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "core/secret.h"
 
 namespace goma::core {
 
@@ -29,9 +32,6 @@ struct Place {
   // "goma.yml:5:16", "goma.yml" or "".
   std::string text() const;
 };
-
-// Whether a key's name says that its value is nobody's business ("password", "clientSecret").
-bool names_secret(std::string_view key);
 
 enum class Severity : unsigned char { error, warning };
 
@@ -52,8 +52,15 @@ class Problems {
   // Registers the text of a file so that findings can show its lines. The view must stay valid until the last
   // add() that names the file; the first registration of a name wins.
   void remember(const std::string& file, std::string_view text);
-  // Hides this token in every line shown (it is a secret).
-  void hide(const Place& place);
+  // Hides these characters in every line shown (they are a secret): from the place's column to end_column (one past the
+  // last) of end_line.
+  void hide(const Place& place, int end_line, int end_column);
+  // The text when the place holds no secret, else stars: for sentences that quote a file.
+  std::string shown(const Place& place, std::string_view text);
+  // Every finding at exactly this place says why: its hint becomes the reason.
+  void explain(const Place& place, std::string reason);
+  // Whether an error names this place.
+  bool has_error_at(const Place& place) const;
   void add(Problem problem);
   // Shorthands for the common case.
   void error(std::string code, Place place, std::string message, std::string hint = {});
@@ -80,25 +87,35 @@ class Problems {
   static constexpr size_t kept_at_most = 1000;  // more are only counted
 
  private:
-  struct File {
-    std::string_view text;
-    size_t order = 0;
-    std::vector<size_t> lines;        // offset of each line; filled when the first finding names the file
-    std::map<int, std::string> kept;  // copies of the lines that findings name
-  };
-  struct Range {
+  struct Range {  // columns
     int begin;
     int end;
   };
-  void keep_line(const Place& place);
+  struct Line {
+    std::string text;
+    std::vector<Range> secrets;  // that the line itself gives away
+  };
+  struct File {
+    std::string_view text;
+    size_t order = 0;
+    std::vector<size_t> lines;            // offset of each line; filled when the first finding names the file
+    std::unique_ptr<SecretLines> secrets;  // likewise
+    std::map<int, Line> kept;             // copies of the lines that findings name
+  };
+  std::string_view line_of(File& file, int line) const;
+  // Null when the file or the line is unknown.
+  const Line* keep_line(const Place& place);
   void sort() const;
   void render_one(const Problem& problem, std::string& out) const;
   void render_line(const Place& place, char first, char rest, const std::string& label, std::string& out) const;
-  std::u32string masked(const Place& place, std::u32string line, Range& token) const;
+  std::vector<Range> hidden_in(const Place& place, const std::vector<Range>& more) const;
+  std::u32string masked(const Place& place, std::u32string line, const std::vector<Range>& secrets, Range& token) const;
 
   std::map<std::string, File, std::less<>> files_;
   std::map<std::pair<std::string, int>, std::vector<Range>> hidden_;
-  std::set<std::string> seen_;  // one finding per place and text
+  std::map<std::string, std::string> reasons_;  // by the text of the place
+  std::set<std::string> faulty_;                // places of errors
+  std::set<std::string> seen_;                  // one finding per place and text
   mutable std::vector<Problem> list_;
   mutable bool sorted_ = true;
   size_t errors_ = 0;

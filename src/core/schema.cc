@@ -182,7 +182,7 @@ void Walk::warn_word(const Field& field, const yaml::Node& value, const std::str
 
 void Walk::read_scalar(const Field& field, const yaml::Node& node, const std::string& where, bool inverted) {
   Value value;
-  if (field.kind == Kind::secret && node.is_scalar()) context_.problems.hide(node.place());
+  if (field.kind == Kind::secret) yaml::hide(node, context_.problems);
   if (auto complaint = judge(field, node, value)) {
     complain(node, field.kind == Kind::regex && !context_.where.empty() && context_.where.back() == '"' ? context_.where : where, std::move(*complaint));
     return;
@@ -195,7 +195,7 @@ void Walk::read_scalar(const Field& field, const yaml::Node& node, const std::st
 void Walk::read_list(const Field& field, const yaml::Node& list) {
   const std::string where = join_where(context_.where, field.name);
   if (!list.is_sequence()) {
-    const std::string hint = list.is_scalar() && !list.substituted ? fmt::format("write it as a list: [{}]", list.text) : std::string();
+    const std::string hint = list.is_scalar() && !list.substituted && !list.secret ? fmt::format("write it as a list: [{}]", list.text) : std::string();
     error("bad-type", list, fmt::format("{} wants a list, got {}", where, got_words(list)), hint);
     return;
   }
@@ -215,12 +215,12 @@ void Walk::read_map(const Field& field, const yaml::Node& map) {
   for (const yaml::Pair& pair : map.pairs) {
     Value value;
     value.key = pair.key->text;
+    if (field.kind == Kind::secret) yaml::hide(*pair.value, context_.problems);
     if (auto complaint = judge(field, *pair.value, value)) {
       complain(*pair.value, fmt::format("{}.{}", where, pair.key->text), std::move(*complaint));
       continue;
     }
     if (pair.value->is_null()) value.text = {};
-    if (field.kind == Kind::secret) context_.problems.hide(pair.value->place());
     field.put(member(field), value);
   }
 }

@@ -40,6 +40,15 @@ const Node* Node::ifind(std::string_view key) const {
   return nullptr;
 }
 
+void hide(const Node& node, Problems& problems) {
+  if (node.is_scalar() && node.file != nullptr) problems.hide(Place{*node.file, node.line, node.column, 0}, node.end_line, node.end_column);
+  for (const Node* item : node.items) hide(*item, problems);
+  for (const Pair& pair : node.pairs) {
+    hide(*pair.key, problems);
+    hide(*pair.value, problems);
+  }
+}
+
 namespace {
 
 // libyaml's parser and its current event, released whatever happens.
@@ -92,6 +101,8 @@ class Composer {
   bool merge(Node& mapping, const Node& from);
   bool merge_all(Node& mapping, const std::vector<Node*>& merges);
   bool check_duplicates(const Node& mapping);
+  bool is_secret(const std::string& key);
+  void keep_secret(Node& node);
   Node* make(Type type);
   void finish(Node* node, const std::string& anchor);
   Node* fail(std::string code, const Node& node, std::string message, std::string hint = {});
@@ -103,6 +114,7 @@ class Composer {
   const Substitute& substitute_;
   Events events_;
   std::unordered_map<std::string, Node*> anchors_;
+  std::unordered_map<std::string, bool> asked_;  // keys: whether they name a secret
   size_t alias_nodes_ = 0;
   std::vector<Level> levels_;  // block mappings from the outside in; those beyond open_ are closed already
   size_t open_ = 0;
@@ -151,8 +163,9 @@ Node* Composer::compose_alias(int depth) {
   const std::string name(view(events_.event().data.alias.anchor));
   const auto found = anchors_.find(name);
   if (found == anchors_.end()) {
-    return fail("yaml-alias", *make(Type::scalar), fmt::format("the alias \"*{}\" has no anchor \"&{}\" before it", name, name),
-                fmt::format("if it is meant as text, quote it: \"*{}\"", name));
+    const Node& alias = *make(Type::scalar);
+    const std::string shown = problems_.shown(alias.place(), name);
+    return fail("yaml-alias", alias, fmt::format("the alias \"*{}\" has no anchor \"&{}\" before it", shown, shown), fmt::format("if it is meant as text, quote it: \"*{}\"", shown));
   }
   Node* node = found->second;
   alias_nodes_ += node->weight;
@@ -211,7 +224,7 @@ bool Composer::check_duplicates(const Node& mapping) {
     Problem problem;
     problem.code = "duplicate-key";
     problem.place = pair.key->place();
-    problem.message = fmt::format("the key \"{}\" stands twice in one mapping", pair.key->text);
+    problem.message = fmt::format("the key \"{}\" stands twice in one mapping", problems_.shown(pair.key->place(), pair.key->text));
     problem.hint = "second one here";
     problem.second = entry->second->place();
     problem.second_label = "first one here";
@@ -221,8 +234,28 @@ bool Composer::check_duplicates(const Node& mapping) {
   return unique;
 }
 
+// Keys repeat, so each is judged once.
+bool Composer::is_secret(const std::string& key) {
+  const auto [entry, added] = asked_.try_emplace(key);
+  if (added) entry->second = resembles_secret(key);
+  return entry->second;
+}
+
+// An anchor's node is shared with its aliases: the place of the anchor becomes a secret too.
+void Composer::keep_secret(Node& node) {
+  if (node.secret) return;
+  node.secret = true;
+  if (node.is_scalar()) hide(node, problems_);
+  for (Node* item : node.items) keep_secret(*item);
+  for (Pair& pair : node.pairs) {
+    keep_secret(*pair.key);
+    keep_secret(*pair.value);
+  }
+}
+
 bool Composer::add_pair(Node& mapping, Node* key, Node* value, std::vector<Node*>& merges) {
   if (!key->is_scalar()) return fail("yaml-key", *key, "a key must be plain text, not a list or a mapping") != nullptr;
+  if (is_secret(key->text)) keep_secret(*value);
   mapping.weight += key->weight + value->weight;
   mapping.height = std::max(mapping.height, value->height + 1);
   if (key->style == Style::plain && key->text == "<<") {

@@ -36,6 +36,7 @@ struct Node {
   Type type = Type::scalar;
   Style style = Style::plain;   // scalars only
   bool substituted = false;     // a variable was replaced in it: not to be quoted in messages
+  bool secret = false;          // stands below a key that names a secret, or seems to: likewise
   std::string text;             // scalars: the value after substitution
   std::vector<Node*> items;     // sequences
   std::vector<Pair> pairs;      // mappings, in file order, merged keys last
@@ -62,6 +63,9 @@ struct Pair {
   Node* key = nullptr;
   Node* value = nullptr;
 };
+
+// Hides the scalars of a subtree in every line that findings show.
+void hide(const Node& node, Problems& problems);
 
 // One parsed file; owns its nodes.
 class Document {

@@ -25,6 +25,7 @@ struct Scene {
   int line, column;          // where it noticed, from 1
   int context_line, context_column;  // where the construct began
   const std::vector<Level>& levels;
+  Problems& problems;
   std::u32string source;     // the line where it noticed
 
   char32_t at(int c) const { return c >= 1 && c <= static_cast<int>(source.size()) ? source[static_cast<size_t>(c - 1)] : U'\0'; }
@@ -42,6 +43,8 @@ struct Scene {
     for (int c = from; c < to; ++c) append_utf8(out, at(c));
     return out;
   }
+  // The same for a sentence: stars when any of it is a secret.
+  std::string shown(int from, int to) const { return problems.shown(place(from, to), words(from, to)); }
   // The first column of the line that is no space.
   int first() const {
     int c = 1;
@@ -86,7 +89,7 @@ Answer alias(const Scene& s) {
   if (s.context_line != s.line) return std::nullopt;
   const Place place = s.place(s.context_column, s.token_end(s.context_column));
   return make("yaml-alias", place, fmt::format("a plain value cannot start with \"{}\": YAML reads it as an {}", anchor ? '&' : '*', anchor ? "anchor" : "alias"),
-              fmt::format("quote it: \"{}\"", s.words(place.column, place.end_column)));
+              fmt::format("quote it: \"{}\"", s.shown(place.column, place.end_column)));
 }
 
 Answer bad_start(const Scene& s) {
@@ -94,7 +97,7 @@ Answer bad_start(const Scene& s) {
   if (s.problem != "found character that cannot start any token" || (c != '@' && c != '`' && c != '%' && c != '|' && c != '>')) return std::nullopt;
   const Place place = s.noticed();
   return make("yaml-plain", place, fmt::format("a plain value cannot start with \"{}\"", s.words(s.column, s.column + 1)),
-              fmt::format("quote it: \"{}\"", s.words(place.column, place.end_column)));
+              fmt::format("quote it: \"{}\"", s.shown(place.column, place.end_column)));
 }
 
 Answer quote(const Scene& s) {
@@ -105,7 +108,7 @@ Answer quote(const Scene& s) {
 Answer escape(const Scene& s) {
   if (s.problem != "found unknown escape character") return std::nullopt;
   return make("yaml-escape", s.place(s.column, s.column + 2), "double quotes know no such escape",
-              fmt::format("write the backslash twice, or use single quotes: '{}'", s.words(s.column, s.column + 2)));
+              fmt::format("write the backslash twice, or use single quotes: '{}'", s.shown(s.column, s.column + 2)));
 }
 
 Answer variable(const Scene& s) {
@@ -114,7 +117,7 @@ Answer variable(const Scene& s) {
   int end = s.column;
   while (s.at(end) != '}' && s.at(end) != U'\0') ++end;
   const Place place = s.place(s.column - 1, end + 1);
-  return make("yaml-variable", place, "inside [ ] or { } a variable must be quoted", fmt::format("quote it: \"{}\"", s.words(place.column, place.end_column)));
+  return make("yaml-variable", place, "inside [ ] or { } a variable must be quoted", fmt::format("quote it: \"{}\"", s.shown(place.column, place.end_column)));
 }
 
 Answer bracket(const Scene& s) {
@@ -148,7 +151,7 @@ Answer indent_at(const Scene& s, int column) {
   while (s.at(end) != ':' && s.at(end) != U'\0' && s.at(end) != ' ') ++end;
   if (end == column) return std::nullopt;
   return make("yaml-indent", s.place(column, end),
-              fmt::format("\"{}\" is indented by {} space{}, which fits no level above it", s.words(column, end), column - 1, column == 2 ? "" : "s"),
+              fmt::format("\"{}\" is indented by {} space{}, which fits no level above it", s.shown(column, end), column - 1, column == 2 ? "" : "s"),
               expected_indents(s.levels, column - 1));
 }
 
@@ -161,8 +164,9 @@ Answer unspaced(const Scene& s, int line) {
   if (!plain || colon == std::u32string::npos || colon + 1 >= text.size() || text[colon + 1] == ' ' || text.substr(colon, 3) == U"://") return std::nullopt;
   std::string key, value;
   for (size_t i = begin; i < text.size(); ++i) append_utf8(i < colon ? key : value, text[i]);
-  return make("yaml-colon", Place{s.file, line, static_cast<int>(begin) + 1, static_cast<int>(text.size()) + 1}, "a space is missing after the colon",
-              fmt::format("write {}: {}", key, value.substr(1)));
+  const int end = static_cast<int>(text.size()) + 1;
+  const std::string shown = s.problems.shown(Place{s.file, line, static_cast<int>(colon) + 2, end}, value.substr(1));
+  return make("yaml-colon", Place{s.file, line, static_cast<int>(begin) + 1, end}, "a space is missing after the colon", fmt::format("write {}: {}", key, shown));
 }
 
 Answer colon(const Scene& s) {
@@ -174,7 +178,7 @@ Answer colon(const Scene& s) {
   const size_t skip = before.find_first_not_of(' ', at + 1);
   const int begin = s.first() + static_cast<int>(decode_utf8(before.substr(0, skip)).size());
   const int end = static_cast<int>(s.source.size()) + 1;
-  return make("yaml-colon", s.place(begin, end), "a plain value cannot contain \": \"", fmt::format("quote it: \"{}\"", s.words(begin, end)));
+  return make("yaml-colon", s.place(begin, end), "a plain value cannot contain \": \"", fmt::format("quote it: \"{}\"", s.shown(begin, end)));
 }
 
 Answer missing_colon(const Scene& s) {
@@ -183,7 +187,7 @@ Answer missing_colon(const Scene& s) {
   const std::string_view line = line_of(s.text, s.context_line);
   Place place = s.began();
   place.end_column = static_cast<int>(decode_utf8(line).size()) + 1;
-  return make("yaml-colon", place, fmt::format("\"{}\" is no key", trim(line)), "a key is written with a colon and a space: key: value");
+  return make("yaml-colon", place, fmt::format("\"{}\" is no key", s.problems.shown(place, trim(line))), "a key is written with a colon and a space: key: value");
 }
 
 Answer mixed(const Scene& s) {
@@ -240,7 +244,7 @@ Place place_of_offset(const std::string& file, std::string_view text, size_t off
 void report_trap(const std::string& file, std::string_view text, const yaml_parser_t& parser, const std::vector<Level>& levels, Problems& problems) {
   const auto number = [](size_t n) { return static_cast<int>(n) + 1; };
   Scene scene{file, text, view(parser.problem), view(parser.context), number(parser.problem_mark.line), number(parser.problem_mark.column),
-              number(parser.context_mark.line), number(parser.context_mark.column), levels, {}};
+              number(parser.context_mark.line), number(parser.context_mark.column), levels, problems, {}};
   scene.source = decode_utf8(line_of(text, scene.line));
   if (Answer answer = encoding(scene, parser)) {
     problems.add(std::move(*answer));

@@ -217,7 +217,6 @@ void Fold::read_addresses() {
   const uint16_t port = conf_.mode == "sentinel" ? usual_sentinel_port : usual_port;
   for (const Written& one : written) {
     const bool secret = one.text.find('@') != std::string::npos;
-    if (secret && one.said.place.known()) problems_.hide(one.said.place);
     auto url = parse_redis_address(one.text, port);
     if (!url.ok()) {
       error("bad-address", one.said, secret ? url.error().text : fmt::format("{}: \"{}\"", url.error().text, one.text), "for example redis.internal:6379, unix:/run/redis.sock or redis://user:password@host:6379/0");
