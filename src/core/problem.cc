@@ -91,7 +91,7 @@ void Problems::add(Problem problem) {
   const std::string at = problem.place.text();
   for (std::string* text : {&problem.message, &problem.hint, &problem.suggestion}) *text = without_credentials(*text);
   for (std::string& note : problem.notes) note = without_credentials(note);
-  if (const auto reason = reasons_.find(at); reason != reasons_.end() && problem.place.line > 0) {
+  if (const auto reason = reasons_.find(at); reason != reasons_.end() && problem.message.find(reason->second) == std::string::npos) {
     problem.hint = reason->second;
     problem.suggestion.clear();
   }

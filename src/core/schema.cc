@@ -9,7 +9,9 @@
 #include <algorithm>
 
 #include "core/kind.h"
+#include "core/secret.h"
 #include "core/text.h"
+#include "core/variable.h"
 
 namespace goma::core {
 
@@ -182,7 +184,7 @@ void Walk::warn_word(const Field& field, const yaml::Node& value, const std::str
 
 void Walk::read_scalar(const Field& field, const yaml::Node& node, const std::string& where, bool inverted) {
   Value value;
-  if (field.kind == Kind::secret) yaml::hide(node, context_.problems);
+  if (field.kind == Kind::secret && !node.secret) yaml::hide(node, context_.problems);
   if (auto complaint = judge(field, node, value)) {
     complain(node, field.kind == Kind::regex && !context_.where.empty() && context_.where.back() == '"' ? context_.where : where, std::move(*complaint));
     return;
@@ -215,7 +217,7 @@ void Walk::read_map(const Field& field, const yaml::Node& map) {
   for (const yaml::Pair& pair : map.pairs) {
     Value value;
     value.key = pair.key->text;
-    if (field.kind == Kind::secret) yaml::hide(*pair.value, context_.problems);
+    if (field.kind == Kind::secret && !pair.value->secret) yaml::hide(*pair.value, context_.problems);
     if (auto complaint = judge(field, *pair.value, value)) {
       complain(*pair.value, fmt::format("{}.{}", where, pair.key->text), std::move(*complaint));
       continue;
@@ -306,6 +308,18 @@ std::optional<bool> parse_go_bool(std::string_view text) {
   return std::nullopt;
 }
 
+// The environment is taken as it is, so a variable in it was meant for a shell that never saw it.
+void warn_pasted(const Field& field, std::string_view variable, std::string_view text, const std::string& where, ReadContext& context) {
+  const auto inner = find_variable(text);
+  if (!inner || !inner->has_dollar) return;
+  const bool secret = field.kind == Kind::secret || stands_as_credential(text, {inner->begin, inner->end});
+  Problem problem;
+  problem.severity = secret ? Severity::error : Severity::warning;
+  problem.code = "unset-variable";
+  problem.message = fmt::format("the environment variable {} for {} names the variable {}, which is not replaced there", variable, where, inner->name);
+  context.problems.add(std::move(problem));
+}
+
 // Puts the text of a variable into the field; false when it does not fit (and was told).
 bool put_variable(const Field& field, std::string_view variable, void* member, std::string_view text, const std::string& where, ReadContext& context) {
   yaml::Node node;
@@ -318,6 +332,7 @@ bool put_variable(const Field& field, std::string_view variable, void* member, s
     return false;
   }
   if (go_bool) node.text = *go_bool ? "true" : "false";
+  warn_pasted(field, variable, text, where, context);
   Value value;
   if (auto complaint = judge(field, node, value)) {
     context.problems.error("bad-environment", {}, fmt::format("the environment variable {}: {} {}", variable, where, complaint->message), complaint->hint);

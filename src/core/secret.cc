@@ -383,6 +383,13 @@ std::vector<SecretSpan> credentials_in(std::string_view text) {
   return spans;
 }
 
+bool stands_as_credential(std::string_view text, SecretSpan bytes) {
+  std::string filled(text);
+  std::fill(filled.begin() + static_cast<std::ptrdiff_t>(bytes.begin), filled.begin() + static_cast<std::ptrdiff_t>(bytes.end), 'x');
+  const std::vector<SecretSpan> spans = credentials_in(filled);
+  return std::any_of(spans.begin(), spans.end(), [&](const SecretSpan& span) { return span.begin <= bytes.begin && bytes.end <= span.end; });
+}
+
 std::string without_credentials(std::string_view text) {
   std::string out;
   size_t at = 0;

@@ -34,6 +34,8 @@ struct SecretSpan {
 // The credentials in a single value: of URLs, of their parameters, and of an Authorization field; in order, not
 // overlapping.
 std::vector<SecretSpan> credentials_in(std::string_view text);
+// Whether these bytes of the text, whatever they are, stand where a credential stands: "Bearer ${TOKEN}".
+bool stands_as_credential(std::string_view text, SecretSpan bytes);
 // The text with its credentials as stars. A variable, ${NAME}, is none.
 std::string without_credentials(std::string_view text);
 

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "core/text.h"
+#include "core/variable.h"
 #include "core/yaml_trap.h"
 
 namespace goma::core::yaml {
@@ -245,7 +246,7 @@ bool Composer::is_secret(const std::string& key) {
 void Composer::keep_secret(Node& node) {
   if (node.secret) return;
   node.secret = true;
-  if (node.is_scalar()) hide(node, problems_);
+  if (node.is_scalar() && (node.substituted || !only_names_variables(node.text))) hide(node, problems_);
   for (Node* item : node.items) keep_secret(*item);
   for (Pair& pair : node.pairs) {
     keep_secret(*pair.key);

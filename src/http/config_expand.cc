@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Scanning for the two forms, the seven helpers, and Go's date layouts.
+// The seven helpers, the variables, and Go's date layouts.
 #include "http/config_expand.h"
 
 #include <fmt/format.h>
@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "core/text.h"
+#include "core/variable.h"
 
 namespace goma::http {
 
@@ -17,18 +18,8 @@ namespace {
 
 constexpr std::string_view alphanumerics = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 constexpr std::string_view hex_digits = "0123456789abcdef";
+constexpr int max_fallbacks = 8;  // inside one another
 constexpr const char* random_file = "/proc/sys/kernel/random/uuid";
-
-bool is_name_start(char c) { return core::is_alpha(c) || c == '_'; }
-bool is_name_char(char c) { return is_name_start(c) || core::is_digit(c); }
-
-// The length of an identifier at the front.
-size_t name_length(std::string_view text) {
-  if (text.empty() || !is_name_start(text.front())) return 0;
-  size_t n = 1;
-  while (n < text.size() && is_name_char(text[n])) ++n;
-  return n;
-}
 
 timespec now() {
   timespec time{};
@@ -188,10 +179,23 @@ bool Expander::call(std::string_view expression, std::string& out) {
   return true;
 }
 
-bool Expander::variable(std::string_view name, std::string& out) {
-  const auto value = source_.env(std::string(name));
-  if (value) out += *value;
-  return value.has_value();
+// Copies the text and replaces its variables; true when there was one that is set or has a fallback. What replaces one is
+// not looked at again, except that a fallback may name variables.
+bool Expander::replace_variables(std::string_view text, std::string& out, int depth) {
+  bool changed = false;
+  size_t at = 0;
+  for (auto use = core::find_variable(text); use; use = core::find_variable(text, at)) {
+    out += text.substr(at, use->begin - at);
+    const auto value = use->is_understood ? source_.env(std::string(use->name)) : std::nullopt;
+    const bool falls_back = use->has_fallback && depth < max_fallbacks && (!value || value->empty());
+    if (falls_back) replace_variables(use->fallback, out, depth + 1);
+    else if (value) out += *value;
+    else out += text.substr(use->begin, use->has_dollar ? 2 : 1);  // only its beginning: another may stand inside
+    at = falls_back || value ? use->end : use->begin + (use->has_dollar ? 2 : 1);
+    changed = changed || falls_back || value;
+  }
+  out += text.substr(at);
+  return changed;
 }
 
 bool Expander::operator()(std::string& text) {
@@ -210,17 +214,7 @@ bool Expander::operator()(std::string& text) {
     rest.remove_prefix(done ? close + 2 : std::min<size_t>(2, rest.size()));
   }
   std::string twice;
-  rest = once;
-  while (!rest.empty()) {  // variables
-    const bool dollar = rest.front() == '$';
-    const std::string_view braces = rest.substr(dollar ? 1 : 0);
-    const size_t n = !braces.empty() && braces.front() == '{' ? name_length(braces.substr(1)) : 0;
-    const bool closed = n > 0 && braces.size() > n + 1 && braces[n + 1] == '}';
-    const bool done = closed && variable(braces.substr(1, n), twice);
-    changed = changed || done;
-    if (!done) twice += rest.front();
-    rest.remove_prefix(done ? n + 2 + (dollar ? 1 : 0) : 1);
-  }
+  changed = replace_variables(once, twice, 0) || changed;
   text = std::move(twice);
   return changed;
 }

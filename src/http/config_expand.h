@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Goma's text expansion of one scalar: first {{helper(arguments)}}, then ${NAME} and {NAME} for variables that are set.
-// Everything else stays verbatim: $NAME, ${A:-b}, {2,3}, {route.name}.
+// Goma's text expansion of one scalar: first {{helper(arguments)}}, then ${NAME} and {NAME} for variables that are set,
+// and ours: ${NAME:-text} is the text when NAME is not set or empty; the text may name variables. Everything else stays
+// verbatim: $NAME, {2,3}, {route.name}. http/config_variables tells what was meant to be a variable and stayed.
 //
 // The invariant: the same source gives the same result. Randomness comes from one read through the source, so every
 // worker that builds from a bundle makes the same "random" text as the loader did.
@@ -24,7 +25,7 @@ class Expander {
 
  private:
   bool call(std::string_view expression, std::string& out);
-  bool variable(std::string_view name, std::string& out);
+  bool replace_variables(std::string_view text, std::string& out, int depth);
   std::string random_bytes(size_t n);
   std::string random_text(size_t n, std::string_view alphabet);
   std::string uuid();

@@ -12,6 +12,7 @@
 #include "http/config_expand.h"
 #include "http/config_redis_fold.h"
 #include "http/config_tables.h"
+#include "http/config_variables.h"
 
 namespace goma::http {
 
@@ -45,10 +46,12 @@ std::string reason_of(const core::Error& error) {
 // Loading one configuration; lives as long as the loading.
 class Loader {
  public:
-  Loader(core::Source& source, Problems& problems, Config& config) : source_(source), problems_(problems), config_(config), expand_(source) {}
+  Loader(core::Source& source, Problems& problems, Config& config) : source_(source), problems_(problems), config_(config), expand_(source), unset_(source) {}
 
   // False when the main file could not be parsed.
   bool run();
+  // What could only be said when all else was.
+  void tell_unset() const { unset_.tell(problems_); }
 
  private:
   const core::yaml::Node* read_file(const std::string& path, const Place& named_by);
@@ -64,6 +67,7 @@ class Loader {
   Problems& problems_;
   Config& config_;
   Expander expand_;
+  UnsetVariables unset_;
 };
 
 // The root of a file, kept by the configuration. Null when it is empty or wrong.
@@ -78,7 +82,9 @@ const core::yaml::Node* Loader::read_file(const std::string& path, const Place& 
   auto document = core::yaml::parse(path, text.value(), problems_, [this](std::string& scalar) { return expand_(scalar); });
   if (document == nullptr) return nullptr;
   config_.documents.push_back(std::move(document));
-  return config_.documents.back()->root();
+  const core::yaml::Node* root = config_.documents.back()->root();
+  if (root != nullptr) unset_.look(*root, problems_);
+  return root;
 }
 
 void Loader::read_main() {
@@ -192,8 +198,10 @@ std::unique_ptr<Config> load_config(core::Source& source, const std::string& pat
   auto config = std::make_unique<Config>();
   config->path = path;
   const size_t before = problems.errors();
-  const bool parsed = Loader(source, problems, *config).run();
+  Loader loader(source, problems, *config);
+  const bool parsed = loader.run();
   if (parsed && more) more(*config, problems);
+  loader.tell_unset();
   return problems.errors() == before ? std::move(config) : nullptr;
 }
 

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "core/text.h"
 #include "http/config_expand.h"
+#include "http/config_variables.h"
 
 using namespace goma;
 
@@ -139,10 +140,66 @@ void variables_expand_as_in_goma() {
   files.variables = {{"A", "one"}, {"EMPTY", ""}};
   CHECK_EQ(expanded(files, "${A} {A} $A"), "one one $A");
   CHECK_EQ(expanded(files, "[${EMPTY}]"), "[]");
-  for (const char* kept : {"${UNSET}", "{UNSET}", "${A:-b}", "a{2,3}", "{route.name}", "$2y$10$abc", "{", "${", "{{unknown()}}", "{{uuid(}}"}) {
+  for (const char* kept : {"${UNSET}", "{UNSET}", "${B:?b}", "{B:-b}", "a{2,3}", "{route.name}", "$2y$10$abc", "{", "${", "{{unknown()}}", "{{uuid(}}"}) {
     CHECK_EQ(expanded(files, kept), kept);
   }
   CHECK_EQ(expanded(files, "{{A}}"), "{one}");
+}
+
+void variables_fall_back() {
+  Files files;
+  files.variables = {{"A", "one"}, {"EMPTY", ""}, {"B", "${A}"}};
+  const std::pair<const char*, const char*> cases[] = {
+      {"${A:-x}", "one"}, {"${C:-x}", "x"}, {"${EMPTY:-x}", "x"}, {"[${C:-}]", "[]"}, {"${C:-${A}}", "one"}, {"${C:-${D:-{y}}}!", "{y}!"},
+      {"${C:-a:b-c}", "a:b-c"}, {"${C:-x} ${D}", "x ${D}"}, {"${B:-x}", "${A}"}, {"$${A:-x}", "$one"}, {"${C:-$x}", "$x"}, {"${C:?{A}}", "${C:?one}"}, {"${C:-x", "${C:-x"},
+  };
+  for (const auto& [text, result] : cases) CHECK_EQ(expanded(files, text), result);
+}
+
+// "text of a value under a key" -> what is said of it: "" nothing, "w" a warning, "e" an error.
+void unset_variables_are_told() {
+  const std::tuple<const char*, const char*, const char*> cases[] = {
+      {"path", "/{id}/x", ""}, {"path", "/{IDENT}", ""}, {"path", "/${PREFIX}", "w"}, {"hosts", "{sub}.a.test", ""}, {"hosts", "${DOMAIN}", "w"},
+      {"body", "a{2,3} {route.name} $A ${1} {\"a\": 1}", ""}, {"body", "{NAME}", "w"}, {"body", "{name}", ""}, {"body", "{{NAME}}", ""}, {"body", "\\p{LATIN}", ""},
+      {"body", "${name}", "w"}, {"replacement", "/${name}/x", ""}, {"body", "${NAME:-}", ""}, {"password", "${NAME:-x}", ""}, {"body", "${SET}", ""},
+      {"password", "${NAME}", "e"}, {"password", "{name}", "e"}, {"clientSecret", "a${NAME}b", "e"}, {"Authorization", "Bearer ${NAME}", "e"}, {"key", "${NAME}", "e"},
+      {"X-Api-Key", "${NAME}", "e"}, {"other", "Bearer ${NAME}", "e"}, {"addr", "redis://:${NAME}@db", "e"}, {"addr", "redis://${NAME}:6379", "w"},
+      {"target", "http://a/?token=${NAME}", "e"}, {"password", "${NAME:?x}", "e"}, {"body", "${NAME:?x}", "w"}, {"password", "$NAME", "w"}, {"password", "$2y$10$abc", ""},
+      {"password", "${PASTED}", "e"}, {"x-note", "${NAME}", ""},
+  };
+  for (const auto& [key, text, wanted] : cases) {
+    Files files;
+    files.variables = {{"SET", "1"}, {"PASTED", "${SET}"}};
+    core::Problems problems;
+    const std::string file = fmt::format("{}: '{}'", key, text);
+    http::Expander expand(files);
+    const auto document = core::yaml::parse("a.yml", file, problems, [&](std::string& scalar) { return expand(scalar); });
+    http::UnsetVariables unset(files);
+    unset.look(*document->root(), problems);
+    unset.tell(problems);
+    const std::string got = problems.errors() > 0 ? "e" : problems.warnings() > 0 ? "w" : "";
+    CHECK_EQ(fmt::format("{}: {}", file, got), fmt::format("{}: {}", file, wanted));
+  }
+}
+
+void what_is_switched_off_needs_no_variable() {
+  Files files;
+  core::Problems problems;
+  const auto document = core::yaml::parse("a.yml", "git: {enabled: false, auth: {token: \"${TOKEN}\"}}", problems);
+  http::UnsetVariables unset(files);
+  unset.look(*document->root(), problems);
+  unset.tell(problems);
+  CHECK(problems.empty());
+}
+
+// Whatever is wrong with a value that comes from a variable nobody set, the finding says so, and only once.
+void findings_about_unset_variables_say_so() {
+  Files files;
+  files.files["goma.yml"] = "gateway: {routes: [{name: a, path: /, hosts: [\"${MIABI_DOMAIN}\"], target: \"${BACKEND}\", middlewares: [\"${LOGIN}\"]}]}\n";
+  const Loaded l = loaded(files);
+  CHECK_EQ(l.problems.errors(), 3);
+  CHECK_EQ(l.problems.warnings(), 0);
+  for (const core::Problem& problem : l.problems.list()) CHECK(problem.hint.find("is not set") != std::string::npos);
 }
 
 void helpers_are_the_same_for_the_same_source() {
@@ -236,5 +293,6 @@ void a_thousand_routes_load_quickly() {
 }  // namespace
 
 GOMA_TESTS(defaults_are_the_newest_gomas, extra_files_are_merged_in_order, a_bad_extra_file_fails_the_load, old_spellings_fold, the_environment_wins,
-           variables_expand_as_in_goma, helpers_are_the_same_for_the_same_source, dates_follow_gos_layouts, the_starter_file_loads, the_effective_form_loads_to_itself,
+           variables_expand_as_in_goma, variables_fall_back, unset_variables_are_told, what_is_switched_off_needs_no_variable, findings_about_unset_variables_say_so,
+           helpers_are_the_same_for_the_same_source, dates_follow_gos_layouts, the_starter_file_loads, the_effective_form_loads_to_itself,
            rules_are_read_liberally, types_are_known_reserved_or_wrong, a_thousand_routes_load_quickly)
