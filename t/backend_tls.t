@@ -121,9 +121,14 @@ same(goma.reload()[0], 0, "a reload that changes nothing")
 same((goma.get("/good/x").status, good.connections - before <= 1), (200, True), "keeps the connections")
 pair = {"name": "pair", "path": "/pair", "security": {"tls": believed},
         "backends": [{"endpoint": f"https://localhost:{wrong.port}"}, {"endpoint": f"https://localhost:{good.port}"}]}
-goma.configure([pair, at("good", good, **believed, serverName="inside.test"), route("/guarded", guarded, middlewares=["auth"])],
-               [middleware("auth", "forwardAuth", {"authUrl": f"https://localhost:{unknown.port}/", "insecureSkipVerify": True})], networking={"retries": 1})
+goma.configure([pair, at("good", good, **believed, serverName="inside.test"), route("/guarded", guarded, middlewares=["auth"]),
+                route("/strict", guarded, middlewares=["strict"]), route("/believed", guarded, middlewares=["believed"])],
+               [middleware("auth", "forwardAuth", {"authUrl": f"https://localhost:{unknown.port}/", "insecureSkipVerify": True}),
+                middleware("believed", "forwardAuth", {"authUrl": f"https://localhost:{unknown.port}/"}),
+                middleware("strict", "forwardAuth", {"authUrl": f"https://localhost:{wrong.port}/"})], networking={"retries": 1})
 same(goma.reload()[0], 0, "another profile is loaded")
 expect("sni=inside.test" in goma.get("/good/x").text, "and takes a connection of its own")
 same(goma.get("/guarded/x").status, 200, "forwardAuth asks over TLS")
+same(goma.get("/believed/x").status, 200, "a service that the machine's authorities vouch for is believed")
+same(goma.get("/strict/x").status, 500, "nobody is let in when its certificate is not believed")
 same([goma.get("/pair/x").status for _ in range(4)], [200] * 4, "a backend that is not believed is passed over")
