@@ -130,7 +130,7 @@ constexpr Section dns_cache_section = section_of<DnsCacheConf>("gateway.networki
 
 constexpr Field transport_fields[] = {
     field<&TransportConf::insecure_skip_verify>("insecureSkipVerify", "Accept any certificate from backends. For tests only."),
-    field<&TransportConf::disable_compression>("disableCompression", "Do not ask backends for gzip on behalf of clients that did not."),
+    field<&TransportConf::disable_compression>("disableCompression", "Has no effect: goma never asks backends for gzip on behalf of clients that did not."),
     field<&TransportConf::max_idle_conns>("maxIdleConns", "Idle backend connections kept, over all backends.", count),
     field<&TransportConf::max_idle_conns_per_host>("maxIdleConnsPerHost", "Idle connections kept per backend.", count),
     field<&TransportConf::max_conns_per_host>("maxConnsPerHost", "Connections per backend; more requests wait. 0 means no limit.", count),
