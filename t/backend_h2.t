@@ -165,7 +165,7 @@ def judge(request):
             peer.h2.send_headers(request["stream"], [(":status", "103"), ("link", "</a.css>")])
         peer.answer(request, 200, b"after")
     elif "/many" in path:
-        peer.answer(request, 200, b"", [(f"x-{i}", "y") for i in range(300)])
+        peer.answer(request, 200, b"", [(f"x-{i}", "y") for i in range(int(path[6:]))])
     else:
         peer.answer(request, 200, f"{request[':scheme']} {request[':authority']}".encode(), [("content-type", "text/plain")])
 
@@ -183,7 +183,7 @@ goma = Goma([route("/", origin, name="plain", backendProtocol="h2c"), route("/na
              route("/s", f"https://localhost:{secure.port}", name="secure", security=believed),
              route("/one", f"https://localhost:{secure.port}", name="one", security=believed, backendProtocol="http1"),
              route("/old", f"https://localhost:{old.port}", name="old", security=believed)],
-            workers=1, networking={"transport": {"maxConnsPerHost": 2}})
+            workers=1, networking={"transport": {"maxConnsPerHost": 2}, "backendMaxHeaders": 1000})
 
 
 def asked(target):
@@ -226,7 +226,9 @@ same(goma.get("/x").status, 200, "and the connection goes on")
 for path, what in [("/half", "a stream reset within its content"), ("/short", "content shorter than announced")]:
     reply = goma.get(path)
     expect(not reply.complete, f"{what} is no complete answer", reply)
-same(goma.get("/many").status, 502, "too many fields are 502")
+same(goma.get("/many/300").status, 200, "three hundred fields pass")
+same(goma.get("/many/1001").status, 502, "too many fields are 502")
+expect(goma.told("url=/many/1001.* upstream_error=upstream-too-many-headers "), "and the log says so")
 same(origin.connections, 1, "all that on the same connection")
 
 reply = goma.get("/trailers", {"TE": "trailers"})

@@ -171,6 +171,9 @@ struct NetworkingConf {
   int max_header_bytes = 65536;     // of a request head, line included
   int max_headers = 100;
   int max_request_line = 16384;
+  int backend_max_header_bytes = 2 << 20;  // of a response head
+  int backend_max_headers = 10'000;
+  bool backend_strict = false;      // responses with oddities are refused
   int queue = 1024;                 // requests waiting for a connection, per backend
   int queue_timeout = 5;
   int connect_timeout = 5;

@@ -308,7 +308,9 @@ void Exchange::resume_after(Verdict verdict) {
 void Exchange::respond() {
   GOMA_CHECK(!started_response_);
   started_response_ = true;
-  if (!has_answer_) drop_hop_by_hop(response_.headers, response_.status == 101);
+  // RFC 9110 15.5.22: 426 says what to upgrade to, where the client's connection can be upgraded.
+  const bool says_upgrade = response_.status == 101 || (response_.status == 426 && request_.minor_version > 0);
+  if (!has_answer_) drop_hop_by_hop(response_.headers, says_upgrade);
   if (route_ != nullptr && !has_answer_ && response_.status != 101) response_.headers.remove(HeaderId::server);
   add_own_fields();  // before the steps, so that a policy may change them
   response_cursor_ = route_ != nullptr ? route_->steps.size() : 0;

@@ -39,6 +39,7 @@ std::string_view failure_name(Failure::Kind kind) {
       "upstream-empty-line",
       "upstream-repeated-length",
       "upstream-folded-line",
+      "upstream-blank-before-colon",
   };
   static_assert(std::size(names) == Failure::kinds);
   return names[static_cast<size_t>(kind)];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Why an exchange with a backend failed: one word per cause, the same in the access line, in the log and in metrics.
-// docs/operations.md has a line for each of them, and a test compares the two lists.
+// docs/operations.md has each of them, and a test compares the two lists.
 //
 // What is known of the request at that moment travels with it: whether a byte of it was written, whether the backend
 // says that it has not acted on it. Whether it may be sent once more is decided from that (http/retry.h).
@@ -46,8 +46,9 @@ struct Failure {
     empty_line,           // in front of the status line
     repeated_length,      // Content-Length more than once with the same value
     folded_line,          // RFC 9112 5.2
+    blank_before_colon,   // RFC 9112 5.1
   };
-  static constexpr size_t kinds = static_cast<size_t>(Kind::folded_line) + 1;
+  static constexpr size_t kinds = static_cast<size_t>(Kind::blank_before_colon) + 1;
 
   Kind kind = Kind::none;
   bool reused = false;      // the connection had served before: the peer may have closed it on its own

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "http/h1_writer.h"
 #include "http/runtime.h"
@@ -126,23 +127,38 @@ bool H1Client::read_once() {
       stream_.tls() == nullptr && handler_->can_splice()) {
     return splice_once();
   }
+  if (pending_.size() > core::BufferPool::block_size / 2 && !body) return read_long_head();
+  if (body && !pending_.empty()) return consume_pending();  // left over from before a pause: no receive needed
   core::BufferPool::Lease block(runtime_.buffers.blocks);
-  const size_t base = pending_.size();
-  if (base != 0) {
-    std::memcpy(block.data(), pending_.data(), base);
-    pending_.clear();
-    if (body) {  // left over from before a pause: no receive needed
-      const size_t used = consume(block.data(), base);
-      if (used < base && state_ != State::closed) pending_.assign(block.data() + used, base - used);
-      return state_ != State::closed && state_ != State::idle && !paused_;
-    }
-  }
+  const size_t base = pending_.copy(block.data(), pending_.size());
+  pending_.clear();
   // A client that takes little at a time is read for in little pieces, heads in any case.
   const size_t room = std::max(handler_ != nullptr ? handler_->backend_room() : SIZE_MAX, least_read);
   const core::Stream::Read got = stream_.read(block.data() + base, std::min(block.size() - base, room));
+  return received(got, block.data(), base);
+}
+
+// A head that outgrows a block is gathered where it is, up to the limit of heads.
+bool H1Client::read_long_head() {
+  std::string head = std::exchange(pending_, std::string());
+  const size_t base = head.size();
+  head.resize(base + core::BufferPool::block_size);
+  const core::Stream::Read got = stream_.read(head.data() + base, core::BufferPool::block_size);
+  return received(got, head.data(), base, &head);
+}
+
+bool H1Client::consume_pending() {
+  const std::string data = std::exchange(pending_, std::string());
+  const size_t used = consume(data.data(), data.size());
+  if (used < data.size() && state_ != State::closed) pending_.assign(data, used);
+  return state_ != State::closed && state_ != State::idle && !paused_;
+}
+
+// data: what was pending before, base bytes, and behind it what has come; owner may hold it. True: read again.
+bool H1Client::received(const core::Stream::Read& got, const char* data, size_t base, std::string* owner) {
   switch (got.state) {
     case core::Stream::Io::blocked:
-      pending_.assign(block.data(), base);
+      pending_.assign(data, base);
       if (send_broken_) peer_ended(true);
       return false;
     case core::Stream::Io::eof: peer_ended(false); return false;
@@ -155,9 +171,14 @@ bool H1Client::read_once() {
     return got.n == 0;
   }
   const uint64_t serving = served_;
-  const size_t used = consume(block.data(), n);
+  const size_t used = consume(data, n);
   if (state_ == State::closed) return false;
-  if (used < n) pending_.assign(block.data() + used, n - used);
+  if (used == 0 && owner != nullptr) {
+    owner->resize(n);
+    pending_ = std::move(*owner);
+  } else if (used < n) {
+    pending_.assign(data + used, n - used);
+  }
   if (state_ == State::tunnel && !got.more && !send_broken_) {
     arm(look_again_ms);
     return false;
@@ -210,26 +231,28 @@ size_t H1Client::consume(const char* data, size_t n) {
 
 size_t H1Client::consume_head(const char* data, size_t n) {
   answered_ = true;
-  const Limits limits;
-  switch (scanner_.feed(data, n, limits)) {
-    case HeadScanner::State::more: return 0;
-    case HeadScanner::State::bad: fail(scanner_.status() == 431 ? Failure::Kind::header_too_large : Failure::Kind::bad_header, scanner_.reason()); return 0;
-    case HeadScanner::State::complete: break;
+  switch (scanner_.feed(data, n, pool_.limits().response)) {
+    case ResponseScanner::State::more: return 0;
+    case ResponseScanner::State::bad: fail(scanner_.fault().kind, scanner_.fault().text); return 0;
+    case ResponseScanner::State::complete: break;
   }
   const size_t length = scanner_.length();
+  const bool untidy = scanner_.untidy();
   scanner_.reset();
-  take_head(handler_->backend_arena().copy({data, length}), n - length);
+  take_head(handler_->backend_arena().copy({data, length}), untidy, n - length);
   return length;
 }
 
-void H1Client::take_head(std::string_view text, size_t behind) {
+void H1Client::take_head(std::string_view text, bool untidy, size_t behind) {
   core::Arena& arena = handler_->backend_arena();
   auto* head = arena.make<ResponseHead>(arena);
-  ParseError error;
-  if (!parse_response(text, arena, Limits(), method_, *head, error)) {
-    fail(Failure::Kind::bad_header, error.text);
+  Oddities oddities;
+  ResponseFault fault;
+  if (!read_response(text, untidy, arena, pool_.limits().response, method_, *head, oddities, fault)) {
+    fail(fault.kind, fault.text);
     return;
   }
+  oddities.each([this](Failure::Kind kind) { pool_.met(kind); });
   const bool switching = head->status == 101;
   if (head->status < 200 && !switching) {
     if (++informational_ > max_informational) {
@@ -343,6 +366,7 @@ void H1Client::fail(Failure::Kind kind, std::string_view detail) {
   BackendHandler* handler = handler_;
   handler_ = nullptr;
   const Failure failure{.kind = kind, .reused = served_ > 0, .written = stream_.sent() != sent_before_, .answered = answered_, .detail = detail};
+  pool_.met(failure);
   close();
   if (handler != nullptr) handler->on_backend_failure(failure);
 }

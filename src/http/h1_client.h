@@ -20,7 +20,7 @@
 #include "core/deadline.h"
 #include "core/stream.h"
 #include "http/chunked.h"
-#include "http/h1_parser.h"
+#include "http/h1_response.h"
 #include "http/h1_sender.h"
 #include "http/peer_pool.h"
 #include "http/streams.h"
@@ -57,12 +57,15 @@ class H1Client final : public BackendConnection, public BackendStream {
   void on_broken_send();
   void read_some();
   bool read_once();
+  bool read_long_head();
+  bool consume_pending();
+  bool received(const core::Stream::Read& got, const char* data, size_t base, std::string* owner = nullptr);
   bool splice_once();
   size_t consume(const char* data, size_t n);
   size_t consume_head(const char* data, size_t n);
   size_t consume_body(const char* data, size_t n);
   size_t consume_chunks(const char* data, size_t n);
-  void take_head(std::string_view text, size_t behind);
+  void take_head(std::string_view text, bool untidy, size_t behind);
   void peer_ended(bool broken);
   void response_complete(const Headers* trailers);
   void fail(Failure::Kind kind, std::string_view detail = {});
@@ -72,7 +75,7 @@ class H1Client final : public BackendConnection, public BackendStream {
   PeerPool& pool_;
   core::Stream stream_;
   H1Sender sender_;
-  HeadScanner scanner_;
+  ResponseScanner scanner_;
   ChunkDecoder chunks_;
   core::Deadline deadline_;
   core::Deferred broken_send_;

@@ -17,6 +17,8 @@ namespace goma::http {
 namespace {
 
 constexpr int max_leading_lines = 4;
+// Each option of Connection is looked for among the fields; nobody has as many.
+constexpr size_t max_options = 256;
 
 // Classes of bytes, one table for all loops.
 enum : uint8_t {
@@ -171,6 +173,7 @@ namespace {
 struct Facts {
   std::string_view host, length, coding, expect;
   int hosts = 0, lengths = 0, codings = 0, expects = 0;
+  size_t options = 0;  // of Connection
   bool close = false;
   bool keep_alive = false;
   bool upgrade_option = false;
@@ -178,6 +181,7 @@ struct Facts {
 };
 
 void note_option(std::string_view option, Facts& facts) {
+  ++facts.options;
   if (core::iequals(option, "keep-alive")) facts.keep_alive = true;
   else if (core::iequals(option, "close")) facts.close = true;
   else if (core::iequals(option, "upgrade")) facts.upgrade_option = true;
@@ -244,6 +248,7 @@ bool parse_fields(const char* at, const char* end, const Limits& limits, Headers
     note(field, facts);
   }
   if (at + 2 != end) return refuse(error, 400, "bad-head", "an empty line within the head");
+  if (facts.options > max_options) return refuse(error, 400, "too-many-options", "too many options in Connection");
   return true;
 }
 

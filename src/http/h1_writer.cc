@@ -164,6 +164,7 @@ std::string_view write_request_head(core::Arena& arena, std::string_view method,
 std::string_view write_response_head(core::Arena& arena, int minor_version, int status, std::string_view reason,
                                      const Headers& headers, Body body, const HeadOptions& options) {
   const bool keep_length = options.bodiless && body.framing == Framing::none && status != 204;
+  const bool offers_upgrade = headers.find(HeaderId::upgrade) != nullptr;  // RFC 9110 7.8: an option of the connection
   return write_head(arena, reason.size() + size_of(headers) + room_for_framing, [&](HeadWriter& out) {
     out.put(minor_version == 0 ? "HTTP/1.0 " : "HTTP/1.1 ");
     out.put_number(static_cast<uint64_t>(status));
@@ -173,8 +174,9 @@ std::string_view write_response_head(core::Arena& arena, int minor_version, int 
     put_response_framing(out, status, body, options);
     if (options.upgrade) out.put_line("Connection: Upgrade");
     else if (options.informational) return;
-    else if (!options.keep_alive) out.put_line("Connection: close");
+    else if (!options.keep_alive) out.put_line(offers_upgrade ? "Connection: Upgrade, close" : "Connection: close");
     else if (options.http10) out.put_line("Connection: keep-alive");
+    else if (offers_upgrade) out.put_line("Connection: Upgrade");
   });
 }
 

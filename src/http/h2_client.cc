@@ -18,12 +18,21 @@ namespace {
 constexpr std::string_view rules_broken = "the backend broke the rules of HTTP/2";
 constexpr uint32_t stream_window = 256 * 1024;
 constexpr int32_t connection_window = 4 * 1024 * 1024;
-constexpr uint32_t header_list_bytes = 64 * 1024;
 constexpr size_t write_bytes = 64 * 1024;      // more than this is not gathered
 constexpr size_t kept_bytes = 64 * 1024;       // an output buffer that stays between turns
-constexpr size_t block_bytes = 256 * 1024;     // of our own header blocks
+constexpr size_t block_bytes = 4 << 20;        // of our own field blocks: what networking.maxHeaderBytes allows fits
 constexpr uint32_t most_streams = 1000;
 constexpr int32_t last_numbers = 0x7fff0000;
+constexpr size_t least_continuations = 8;
+
+// nghttp2 counts the frames of a field block where it can be told how many: a function that not every version has.
+template <class Option>
+void allow_long_heads(Option* options, size_t head_bytes) {
+  constexpr size_t frame_bytes = 16 * 1024;
+  if constexpr (requires { nghttp2_option_set_max_continuations(options, head_bytes); }) {
+    nghttp2_option_set_max_continuations(options, head_bytes / frame_bytes + least_continuations);
+  }
+}
 
 }  // namespace
 
@@ -102,6 +111,7 @@ struct H2Client::Callbacks {
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_option_set_no_auto_window_update(options, 1);
+    allow_long_heads(options, client->pool_.limits().response.head_bytes);
     nghttp2_option_set_max_send_header_block_length(options, block_bytes);
     GOMA_CHECK(nghttp2_session_client_new2(&session, callbacks, client, options) == 0);
     nghttp2_option_del(options);
@@ -131,7 +141,7 @@ void H2Client::open() {
   const nghttp2_settings_entry entries[] = {
       {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, stream_window},
-      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, header_list_bytes},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(pool_.limits().response.head_bytes)},
   };
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, entries, std::size(entries));
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, connection_window);

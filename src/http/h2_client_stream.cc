@@ -29,6 +29,15 @@ std::string_view refused_code(uint32_t code) {
   }
 }
 
+std::string_view detail_of(Failure::Kind fault) {
+  switch (fault) {
+    case Failure::Kind::header_too_large: return "the response head is longer than networking.backendMaxHeaderBytes";
+    case Failure::Kind::too_many_headers: return "the response has more fields than networking.backendMaxHeaders";
+    case Failure::Kind::informational_flood: return "too many informational responses";
+    default: return "a response that RFC 9113 forbids";
+  }
+}
+
 ssize_t on_data_wanted(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags, nghttp2_data_source* source, void*) {
   return static_cast<H2ClientStream*>(source->ptr)->offer(length, *flags);
 }
@@ -162,15 +171,14 @@ void H2ClientStream::begin_block() {
 }
 
 bool H2ClientStream::field(std::string_view name, std::string_view value) {
-  const Limits limits;
+  const ResponseLimits& limits = connection_.pool().limits().response;
   constexpr size_t far = 4;
   ++block_fields_;
   block_bytes_ += name.size() + value.size() + field_overhead;
+  if (block_bytes_ > limits.head_bytes) fault(Failure::Kind::header_too_large);
+  if (block_fields_ > limits.headers) fault(Failure::Kind::too_many_headers);
   if (block_bytes_ > far * limits.head_bytes || block_fields_ > far * limits.headers) return false;
-  if (block_bytes_ > limits.head_bytes || block_fields_ > limits.headers) {
-    malformed_ = true;
-    return true;
-  }
+  if (is_faulty()) return true;
   if (handler_ == nullptr || (head_ == nullptr && trailers_ == nullptr)) return true;
   core::Arena& arena = handler_->backend_arena();
   if (name == ":status") {
@@ -193,7 +201,7 @@ bool H2ClientStream::field(std::string_view name, std::string_view value) {
 void H2ClientStream::block_ended() {
   answered_ = true;
   if (handler_ == nullptr) return;
-  if (malformed_) {
+  if (is_faulty()) {
     reset(NGHTTP2_PROTOCOL_ERROR);
     return;
   }
@@ -204,7 +212,7 @@ void H2ClientStream::block_ended() {
     return;
   }
   if (++informational_ > max_informational) {
-    malformed_ = true;
+    fault(Failure::Kind::informational_flood);
     reset(NGHTTP2_PROTOCOL_ERROR);
     return;
   }
@@ -246,7 +254,7 @@ void H2ClientStream::content(std::string_view data) {
 }
 
 void H2ClientStream::end_seen() {
-  if (malformed_ || !head_seen_) return;
+  if (is_faulty() || !head_seen_) return;
   end_seen_ = true;
   connection_.schedule(*this);
 }
@@ -316,8 +324,8 @@ void H2ClientStream::lost(Failure::Kind kind, std::string_view detail) {
 
 void H2ClientStream::fail_by_code() {
   Failure failure = lost_;
-  if (malformed_) {
-    failure = {.kind = Failure::Kind::bad_http2, .written = true, .detail = "a response that RFC 9113 forbids"};
+  if (is_faulty()) {
+    failure = {.kind = fault_, .written = true, .detail = detail_of(fault_)};
   } else if (code_ == NGHTTP2_REFUSED_STREAM) {
     failure = {.kind = Failure::Kind::closed, .reused = received_mark_ > 0, .written = written(), .refused = true, .detail = "the backend refused the stream"};
   } else if (head_seen_) {
@@ -336,6 +344,7 @@ void H2ClientStream::fail(Failure failure) {
   deadline_.clear();
   held_ = std::string();
   connection_.schedule(*this);
+  connection_.pool().met(failure);
   handler->on_backend_failure(failure);
 }
 

@@ -18,7 +18,6 @@
 #include <string_view>
 
 #include "core/deadline.h"
-#include "http/h1_parser.h"
 #include "http/streams.h"
 
 namespace goma::http {
@@ -49,7 +48,7 @@ class H2ClientStream final : public BackendStream {
   void block_ended();
   void content(std::string_view data);
   void end_seen();
-  void malformed() { malformed_ = true; }
+  void malformed() { fault(Failure::Kind::bad_http2); }
   void engine_closed(uint32_t code);
   // The connection is gone.
   void lost(Failure::Kind kind, std::string_view detail);
@@ -62,6 +61,8 @@ class H2ClientStream final : public BackendStream {
  private:
   static constexpr int max_pieces = 16;
 
+  void fault(Failure::Kind kind) { fault_ = fault_ == Failure::Kind::none ? kind : fault_; }
+  bool is_faulty() const { return fault_ != Failure::Kind::none; }
   void submit();
   void end_of_offer(uint32_t& flags);
   void keep_rest();
@@ -96,6 +97,7 @@ class H2ClientStream final : public BackendStream {
   uint64_t accepted_mark_ = 0;   // whatever is written beyond may be of this request
   size_t taken_ = 0;             // content given to the handler, its window not yet opened again
   Failure lost_;
+  Failure::Kind fault_ = Failure::Kind::none;  // of the response
   uint32_t code_ = 0;
   int32_t id_ = 0;
   unsigned char informational_ = 0;
@@ -108,7 +110,6 @@ class H2ClientStream final : public BackendStream {
   bool paused_ = false;
   bool full_ = false;            // the handler waits for rest_ to go
   bool flush_due_ = false;
-  bool malformed_ = false;
   bool closed_ = false;          // the engine has let go
 };
 

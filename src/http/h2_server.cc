@@ -28,7 +28,7 @@ constexpr size_t kept_bytes = 16 * 1024;      // of out_ while streams are open
 constexpr size_t slice_bytes = 2 * 1024;
 constexpr size_t slice_answers = 32;
 constexpr size_t queue_frames = 256;          // the engine may have to say while the client does not read
-constexpr size_t block_bytes = 1024 * 1024;   // of a response head; the backend's parser has its own limit
+constexpr size_t block_bytes = 64 << 20;       // of a response head: what networking.backendMaxHeaderBytes allows fits
 constexpr int32_t no_old_priorities = 9;      // SETTINGS_NO_RFC7540_PRIORITIES, not named by older versions
 
 H2Guard::Limits guard_limits(const Runtime& runtime) {
@@ -144,6 +144,12 @@ struct H2Server::Callbacks {
     return 0;
   }
 
+  // A head or trailers that the engine cannot pack: the client must not wait for them.
+  static int frame_not_sent(nghttp2_session* session, const nghttp2_frame* frame, int, void*) {
+    if (frame->hd.type == NGHTTP2_HEADERS) nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR);
+    return 0;
+  }
+
   static int send_data(nghttp2_session*, nghttp2_frame* frame, const uint8_t* frame_head, size_t n, nghttp2_data_source* source, void* user) {
     constexpr size_t frame_head_bytes = 9;
     H2Server& c = self(user);
@@ -170,6 +176,7 @@ struct H2Server::Callbacks {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, frame_not_sent);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
     nghttp2_option_set_no_auto_window_update(options, 1);
     nghttp2_option_set_no_closed_streams(options, 1);

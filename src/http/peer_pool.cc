@@ -221,7 +221,21 @@ void PeerPool::tell(const Failure& failure) {
   const int64_t now = runtime_.loop.now_ms();
   if (now - told_ms_ < 1000) return;
   told_ms_ = now;
-  core::log::error("the TLS handshake with a backend failed", {{"backend", host() + ':' + std::to_string(port())}, {"reason", std::string(failure.detail)}});
+  const std::string name = host() + ':' + std::to_string(port());
+  if (failure.kind == Failure::Kind::tls) {
+    core::log::error("the TLS handshake with a backend failed", {{"backend", name}, {"reason", std::string(failure.detail)}});
+  } else {
+    core::log::error("a backend's answer was not accepted", {{"backend", name}, {"reason", std::string(failure_name(failure.kind))}, {"detail", std::string(failure.detail)}});
+  }
+}
+
+void PeerPool::met(const Failure& failure) {
+  if (endpoint_ != nullptr) endpoint_->metrics.failed(failure.kind);
+  if (is_malformed(failure.kind)) tell(failure);
+}
+
+void PeerPool::met(Failure::Kind oddity) {
+  if (endpoint_ != nullptr) endpoint_->metrics.odd(oddity);
 }
 
 void PeerPool::released(H1Client& connection) {

@@ -21,6 +21,7 @@
 #include "core/health_zone.h"
 #include "core/list.h"
 #include "core/tls.h"
+#include "http/h1_response.h"
 #include "http/streams.h"
 
 namespace goma::http {
@@ -46,6 +47,7 @@ struct TransportLimits {
   int64_t queue_ms = 5'000;
   int max_fails = 2;                  // consecutive failures that eject an endpoint; 0 = never
   int64_t eject_ms = 10'000;
+  ResponseLimits response;
 };
 
 // What a pool keeps in its lists and owns: a connection, or one that is being made.
@@ -122,6 +124,10 @@ class PeerPool {
   void freed(H2Client& connection);          // may have room for more
   void leaves(H2Client& connection);         // takes no further streams
   void gone(BackendConnection& connection);  // closed; destroyed after the current callback
+  // An exchange failed on a connection: counts it, and tells the log when the answer was none.
+  void met(const Failure& failure);
+  // Something about a response is odd, and passes: counts it.
+  void met(Failure::Kind oddity);
 
   size_t connections() const { return total_; }
   size_t idle() const { return idle_count_; }
@@ -173,7 +179,7 @@ class PeerPool {
   size_t streams_per_connection_ = 100;  // how many, with the same reservation
   core::Health own_health_;  // where the host's table has no room
   core::Health* health_ = &own_health_;
-  int64_t told_ms_ = -1000;  // when the log was last told of a failed handshake
+  int64_t told_ms_ = -1000;  // when the log was last told of a failure
 };
 
 // All pools of a worker.

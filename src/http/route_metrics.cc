@@ -35,6 +35,7 @@ constexpr std::string_view backend_connections = "goma_backend_connections";
 constexpr std::string_view backend_idle = "goma_backend_connections_idle";
 constexpr std::string_view backend_waiting = "goma_backend_queue_length";
 constexpr std::string_view backend_errors = "goma_backend_errors_total";
+constexpr std::string_view backend_oddities = "goma_backend_oddities_total";
 constexpr std::string_view accepted_total = "goma_connections_accepted_total";
 constexpr std::string_view active_connections = "goma_connections_active";
 constexpr std::string_view refused_total = "goma_connections_refused_total";
@@ -76,6 +77,7 @@ constexpr Family families[] = {
     {backend_idle, Kind::gauge, "Connections to a backend that wait to be used again."},
     {backend_waiting, Kind::gauge, "Requests that wait for a connection to a backend."},
     {backend_errors, Kind::counter, "Failures of connections and attempts by reason."},
+    {backend_oddities, Kind::counter, "Oddities of responses that passed, and would not with networking.backendStrict, by reason."},
     {accepted_total, Kind::counter, "Client connections accepted."},
     {active_connections, Kind::gauge, "Client connections open."},
     {refused_total, Kind::counter, "Client connections not served, by reason."},
@@ -100,7 +102,6 @@ constexpr Family families[] = {
 
 constexpr size_t methods = static_cast<size_t>(Method::other) + 1;
 constexpr size_t endings = static_cast<size_t>(Ending::internal) + 1;
-constexpr size_t failures = static_cast<size_t>(Failure::Kind::tls) + 1;
 
 std::string_view refusal_name(Refusal reason) {
   static constexpr std::string_view names[] = {"connection-limit", "address-limit", "descriptors", "memory"};
@@ -196,7 +197,8 @@ struct PeerMetrics::Series {
   std::string labels;
   std::string name;
   Metrics::Cell opened, connections, idle, waiting, ejected;
-  std::array<Metrics::Cell, failures> errors;
+  std::array<Metrics::Cell, Failure::kinds> errors;
+  std::array<Metrics::Cell, Failure::kinds> oddities;
 };
 
 PeerMetrics::PeerMetrics(core::Metrics& metrics, std::string_view endpoint) : series_(std::make_unique<Series>(metrics, endpoint)) {}
@@ -208,6 +210,12 @@ void PeerMetrics::opened() { series_->metrics.add(series_->opened); }
 void PeerMetrics::failed(Failure::Kind kind) {
   Metrics::Cell& cell = series_->errors[static_cast<size_t>(kind)];
   if (cell.index == 0) cell = series_->metrics.counter(backend_errors, core::metric_labels({{"backend", series_->name}, {"reason", failure_name(kind)}}));
+  series_->metrics.add(cell);
+}
+
+void PeerMetrics::odd(Failure::Kind kind) {
+  Metrics::Cell& cell = series_->oddities[static_cast<size_t>(kind)];
+  if (cell.index == 0) cell = series_->metrics.counter(backend_oddities, core::metric_labels({{"backend", series_->name}, {"reason", failure_name(kind)}}));
   series_->metrics.add(cell);
 }
 

@@ -51,6 +51,7 @@ class PeerMetrics {
 
   void opened();                     // a connection was established
   void failed(Failure::Kind kind);   // an attempt or a connection failed
+  void odd(Failure::Kind kind);      // an oddity of a response, which passed
   void ejected();                    // taken out for a while
   // What the pool holds now.
   void levels(size_t connections, size_t idle, size_t waiting);

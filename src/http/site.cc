@@ -299,6 +299,7 @@ TransportLimits Site::transport_limits() const {
   limits.queue_ms = networking.queue_timeout * 1000;
   limits.max_fails = passive.enabled ? std::max(passive.max_fails, 1) : 0;
   limits.eject_ms = passive.eject_for.ms();
+  limits.response = {static_cast<size_t>(networking.backend_max_header_bytes), static_cast<size_t>(networking.backend_max_headers), networking.backend_strict};
   return limits;
 }
 

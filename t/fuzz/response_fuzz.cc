@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "http/h1_parser.h"
+#include "http/h1_response.h"
 #include "http/h1_writer.h"
 
 using namespace goma;
@@ -35,14 +36,23 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 1) return 0;
   const http::Method method = data[0] % 2 ? http::Method::head : http::Method::get;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const http::ResponseLimits limits{.head_bytes = 65536, .headers = 100};
   core::Arena arena(pool);
-  http::HeadScanner scanner;
-  const bool complete = scanner.feed(bytes.data(), bytes.size(), {}) == http::HeadScanner::State::complete;
+  http::ResponseScanner scanner;
+  if (scanner.feed(bytes.data(), bytes.size(), limits) != http::ResponseScanner::State::complete) return 0;
   http::ResponseHead head(arena);
-  http::ParseError error;
-  if (!http::parse_response(arena.copy(bytes.substr(0, complete ? scanner.length() : bytes.size())), arena, {}, method, head, error)) return 0;
-  must(complete);  // what the parser accepts, the scanner would have let through
+  http::Oddities oddities;
+  http::ResponseFault fault;
+  const std::string_view text = arena.copy(bytes.substr(0, scanner.length()));
+  if (!http::read_response(text, scanner.untidy(), arena, limits, method, head, oddities, fault)) {
+    must(fault.kind != http::Failure::Kind::none);
+    return 0;
+  }
   must(head.status >= 100 && head.status <= 999);
   check_again(head, method, arena);
+  // What is accepted without an oddity is accepted by those who want none.
+  http::ResponseHead strict(arena);
+  http::Oddities none;
+  must(http::read_response(text, scanner.untidy(), arena, {limits.head_bytes, limits.headers, true}, method, strict, none, fault) == oddities.empty());
   return 0;
 }
