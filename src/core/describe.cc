@@ -90,7 +90,7 @@ class SchemaWriter {
   std::string run();
 
  private:
-  void section_body(const Section& section);
+  void section_body(const Section& section, bool may_be_text = false);
   void fields_body(std::span<const Field> fields);
   void property(const Field& field, std::string_view name);
   void value_type(const Field& field);
@@ -122,7 +122,7 @@ std::string_view json_types(Kind kind) {
 
 void SchemaWriter::value_type(const Field& field) {
   if (field.kind == Kind::raw || field.kind == Kind::reserved) return;
-  if (field.kind == Kind::section) return section_body(*field.section);
+  if (field.kind == Kind::section) return section_body(*field.section, !field.stands_for.empty());
   if (field.kind == Kind::enumeration) {
     json_.open("enum", '[');
     for (std::string_view word : field.words) json_.text("", word);
@@ -208,8 +208,8 @@ void SchemaWriter::rules() {
   json_.close(']');
 }
 
-void SchemaWriter::section_body(const Section& section) {
-  json_.raw("type", "[\"object\", \"null\"]");
+void SchemaWriter::section_body(const Section& section, bool may_be_text) {
+  json_.raw("type", may_be_text ? "[\"object\", \"string\", \"null\"]" : "[\"object\", \"null\"]");
   fields_body(section.fields);
   if (&section == input_.rule_owner && !input_.rules.empty()) rules();
 }

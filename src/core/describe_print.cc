@@ -112,6 +112,7 @@ void Printer::section(const Section& section, const void* conf, const yaml::Node
     const yaml::Pair* pair = find_pair(node, f);
     const yaml::Node* value = pair == nullptr ? nullptr : pair->value;
     if (value == nullptr && node != nullptr && !f.old_name.empty()) value = node->find(f.old_name);
+    if (value == nullptr && node != nullptr && node->is_scalar() && f.is_required) value = node;  // a text in place of the mapping
     field(f, conf, value, join_where(where, f.name), indent, dash);
     dash = false;
   }

@@ -28,7 +28,30 @@ const yaml::Pair* find_pair(const yaml::Node* mapping, const Field& field) {
   return nullptr;
 }
 
+bool says_nothing(const yaml::Node& value) {
+  if (value.is_scalar()) {
+    constexpr std::string_view nothing[] = {"", "false", "no", "off", "0"};
+    return value.is_null() || std::any_of(std::begin(nothing), std::end(nothing), [&value](std::string_view word) { return iequals(word, value.text); });
+  }
+  const yaml::Node* enabled = value.ifind("enabled");
+  if (enabled != nullptr && says_nothing(*enabled)) return true;
+  return std::all_of(value.items.begin(), value.items.end(), [](const yaml::Node* item) { return says_nothing(*item); }) &&
+         std::all_of(value.pairs.begin(), value.pairs.end(), [](const yaml::Pair& pair) { return says_nothing(*pair.value); });
+}
+
 namespace {
+
+// Whether a section has one of the keys with a value that says something, anywhere in it that is not switched off.
+bool is_turned_on(const yaml::Node& value, std::span<const std::string_view> keys) {
+  if (says_nothing(value)) return false;
+  if (value.is_scalar()) return true;
+  const auto turns_on = [keys](const yaml::Pair& pair) {
+    const bool named = std::find(keys.begin(), keys.end(), pair.key->text) != keys.end();
+    return named ? !says_nothing(*pair.value) : !pair.value->is_scalar() && is_turned_on(*pair.value, keys);
+  };
+  return std::any_of(value.pairs.begin(), value.pairs.end(), turns_on) ||
+         std::any_of(value.items.begin(), value.items.end(), [keys](const yaml::Node* item) { return !item->is_scalar() && is_turned_on(*item, keys); });
+}
 
 // Reading one mapping.
 class Walk {
@@ -43,7 +66,8 @@ class Walk {
   bool names(const Field& field, std::string_view key) const;
   void place_key(const yaml::Pair& pair);
   void twice(const yaml::Pair& first, const yaml::Pair& second);
-  void unknown(const yaml::Node& key);
+  void unknown(const yaml::Pair& pair);
+  bool refuse(const yaml::Pair& pair);
   void missing(const Field& field);
   void read_field(const Field& field, const yaml::Node& value, bool inverted);
   void read_scalar(const Field& field, const yaml::Node& value, const std::string& where, bool inverted);
@@ -51,6 +75,7 @@ class Walk {
   void read_map(const Field& field, const yaml::Node& map);
   void read_section(const Field& field, const yaml::Node& value, std::string where);
   void read_sections(const Field& field, const yaml::Node& list);
+  void read_short(const Field& field, const yaml::Node& item, std::string where);
   void refuse_reserved(const Field& field, const yaml::Pair& pair);
   void warn_old(const Field& field, const yaml::Node& key, const yaml::Node& value);
   void warn_word(const Field& field, const yaml::Node& value, const std::string& where);
@@ -86,19 +111,30 @@ void Walk::complain(const yaml::Node& at, const std::string& where, Complaint co
   good_ = false;
 }
 
-// The section just below that has a key of this name, or an empty view.
-std::string_view home_of(std::span<const Field> fields, std::string_view name) {
+// The section just below that has a key of this name, or an empty view. Definitions do not belong where names do.
+std::string_view home_of(std::span<const Field> fields, const yaml::Pair& pair) {
+  const auto defines = [](const yaml::Node& value) { return value.is_mapping() || std::any_of(value.items.begin(), value.items.end(), [](const yaml::Node* item) { return item->is_mapping(); }); };
   for (const Field& field : fields) {
     if (field.kind != Kind::section || field.shape != Shape::single) continue;
     for (const Field& inner : field.section->fields) {
-      if (inner.name == name && inner.replaced_by.empty()) return field.name;
+      const bool holds_names = inner.shape == Shape::list && inner.kind != Kind::section;
+      if (inner.name == pair.key->text && inner.replaced_by.empty() && inner.kind != Kind::reserved && !(holds_names && defines(*pair.value))) return field.name;
     }
   }
   return {};
 }
 
-void Walk::unknown(const yaml::Node& key) {
-  const std::string_view home = home_of(fields_, key.text);
+// A key that must not be ignored, unless it asks for nothing. False when it may be.
+bool Walk::refuse(const yaml::Pair& pair) {
+  const std::string instead = context_.refusals == nullptr ? std::string() : context_.refusals(pair.key->text, context_.where);
+  if (instead.empty()) return false;
+  if (!says_nothing(*pair.value)) error("not-implemented", *pair.key, fmt::format("the key \"{}\" {} asks for something that goma does not do there", pair.key->text, in_where()), instead);
+  return true;
+}
+
+void Walk::unknown(const yaml::Pair& pair) {
+  const yaml::Node& key = *pair.key;
+  const std::string_view home = home_of(fields_, pair);
   if (!home.empty()) {
     return error("unknown-key", key, fmt::format("unknown key \"{}\" {}", key.text, in_where()), fmt::format("it belongs into \"{}\"", join_where(context_.where, home)));
   }
@@ -108,6 +144,8 @@ void Walk::unknown(const yaml::Node& key) {
     names.insert(names.end(), field.aliases.begin(), field.aliases.end());
   }
   const std::string_view near = suggest(key.text, names);
+  const bool refused_next = std::any_of(fields_.begin(), fields_.end(), [near](const Field& field) { return field.kind == Kind::reserved && field.name == near; });
+  if ((near.empty() || refused_next) && refuse(pair)) return;
   Problem problem;
   problem.severity = near.empty() ? Severity::warning : Severity::error;
   problem.code = "unknown-key";
@@ -158,18 +196,16 @@ void Walk::place_key(const yaml::Pair& pair) {
     }
     return;
   }
-  unknown(*pair.key);
+  unknown(pair);
 }
 
 // A section that is empty or switched off asks for nothing, so there is nothing to refuse.
 void Walk::refuse_reserved(const Field& field, const yaml::Pair& pair) {
-  const yaml::Node& value = *pair.value;
-  if (value.is_null() || (!value.is_scalar() && value.items.empty() && value.pairs.empty())) return;
-  const yaml::Node* enabled = value.is_mapping() ? value.find("enabled") : &value;
-  if (enabled != nullptr && enabled->is_scalar() && (iequals(enabled->text, "false") || iequals(enabled->text, "off") || iequals(enabled->text, "no"))) return;
+  if (field.switches.empty() ? says_nothing(*pair.value) : !is_turned_on(*pair.value, field.switches)) return;
   const bool item = context_.where.find('"') != std::string::npos;  // one of several: say which
+  const std::string instead = context_.refusals == nullptr ? std::string() : context_.refusals(field.name, context_.where);
   error("not-implemented", *pair.key, fmt::format("{}this version of goma does not implement \"{}\" yet", item ? context_.where + ": " : "", field.name),
-        "remove it, or keep Goma Gateway for this");
+        instead.empty() ? "remove it, or keep Goma Gateway for this" : instead);
 }
 
 // YAML 1.1 readers see a boolean where this text stands.
@@ -234,6 +270,19 @@ void Walk::read_section(const Field& field, const yaml::Node& value, std::string
   std::swap(where, context_.where);
 }
 
+// "- http://..." for "- endpoint: http://...".
+void Walk::read_short(const Field& field, const yaml::Node& item, std::string where) {
+  const bool quotable = !item.substituted && !item.secret;
+  context_.problems.warning("deprecated-key", item.place(), fmt::format("{}: a text in place of a mapping is an old spelling", where),
+                            fmt::format("write \"- {}: {}\"", field.stands_for, quotable ? without_credentials(item.text) : "..."));
+  yaml::Node key, mapping;
+  key.text = field.stands_for;
+  mapping.type = yaml::Type::mapping;
+  mapping.file = item.file, mapping.line = item.line, mapping.column = item.column;
+  mapping.pairs.push_back({&key, const_cast<yaml::Node*>(&item)});
+  read_section(field, mapping, std::move(where));
+}
+
 void Walk::read_sections(const Field& field, const yaml::Node& list) {
   const std::string where = join_where(context_.where, field.name);
   if (!list.is_sequence()) {
@@ -243,6 +292,10 @@ void Walk::read_sections(const Field& field, const yaml::Node& list) {
   field.clear(member(field));
   for (size_t i = 0; i < list.items.size(); ++i) {
     const yaml::Node* name = list.items[i]->is_mapping() ? list.items[i]->find("name") : nullptr;
+    if (list.items[i]->is_scalar() && !list.items[i]->is_null() && !field.stands_for.empty()) {
+      read_short(field, *list.items[i], fmt::format("{}[{}]", where, i));
+      continue;
+    }
     const bool named = !field.section->singular.empty() && name != nullptr && name->is_scalar() && !name->is_null();
     read_section(field, *list.items[i], named ? fmt::format("{} \"{}\"", field.section->singular, name->text) : fmt::format("{}[{}]", where, i));
   }
@@ -362,7 +415,7 @@ void apply_environment(const Section& section, void* into, const yaml::Node* nod
     const yaml::Node* present = pair == nullptr ? nullptr : pair->value;
     const std::string where = join_where(context.where, field.name);
     if (field.kind == Kind::section && field.shape == Shape::single) {
-      ReadContext inner{context.problems, where, context.ignore_case};
+      ReadContext inner{context.problems, where, context.ignore_case, nullptr};
       apply_environment(*field.section, field.open(field.member(into)), present, source, inner, used);
     }
     for (const std::string_view variable : {field.weaker_environment, field.environment}) {

@@ -105,6 +105,8 @@ struct Field {
   std::string_view old_name;           // deprecated spelling, still accepted
   std::span<const std::string_view> aliases{};  // spellings of other programs, as good as the name
   std::string_view replaced_by;        // the whole key is deprecated: what to use instead
+  std::string_view stands_for;         // lists of sections: an item that is only a text is the value of this key
+  std::span<const std::string_view> switches{};  // reserved: the keys inside, at any depth, one of which turns it on
   std::string_view environment;        // a variable that gives the value
   bool environment_yields = false;     // only when the file does not have the key
   std::string_view weaker_environment; // a variable of another program: wins over the file, loses to `environment`
@@ -291,6 +293,14 @@ constexpr auto formerly_inverted(std::string_view name) {
 constexpr auto deprecated(std::string_view instead) {
   return [=](Field& f) { f.replaced_by = instead; };
 }
+// An old spelling of a list's items: a text in place of the mapping {key: text}.
+constexpr auto short_for(std::string_view key) {
+  return [=](Field& f) { f.stands_for = key; };
+}
+// Without one of these keys (a constexpr array) a reserved section does nothing, in Goma either.
+constexpr auto turned_on_by(std::span<const std::string_view> keys) {
+  return [=](Field& f) { f.switches = keys; };
+}
 // An environment variable that wins over the file.
 constexpr auto env(std::string_view name) {
   return [=](Field& f) { f.environment = name; };
@@ -354,11 +364,13 @@ constexpr Field section(std::string_view name, std::string_view doc, const Secti
 }
 
 // A key that Goma knows and this version refuses: error [not-implemented].
-constexpr Field reserved(std::string_view name, std::string_view doc) {
+template <class... Options>
+constexpr Field reserved(std::string_view name, std::string_view doc, Options... options) {
   Field f;
   f.name = name;
   f.doc = doc;
   f.kind = Kind::reserved;
+  (options(f), ...);
   return f;
 }
 
@@ -383,10 +395,14 @@ constexpr Section section_of(std::string_view name, std::string_view doc, const 
 
 // ---- reading -----------------------------------------------------------------------------------------------------
 
+// What to write in place of a key that must not be ignored; empty when it may be. `where` is the section's name.
+using Refusals = std::string (*)(std::string_view key, std::string_view where);
+
 struct ReadContext {
   Problems& problems;
   std::string where;          // how messages name the section: "gateway.timeouts", route "api", middleware "strip"
   bool ignore_case = false;   // keys of middleware rules match whatever their case
+  Refusals refusals = nullptr;  // asked for keys that no table here has
 };
 
 // Reads a mapping into a struct by its table. Every problem is reported; false when one of them was an error (the
@@ -400,6 +416,9 @@ bool read(const yaml::Node& node, const Section& section, void* into, ReadContex
 // does not fit is an error. Adds the variables used to `used`: "gateway.log.level" -> "GOMA_LOG_LEVEL".
 void apply_environment(const Section& section, void* into, const yaml::Node* node, Source& source, ReadContext& context,
                        std::map<std::string, std::string>& used);
+
+// Whether a value asks for nothing: empty, false, 0, a section that is not enabled, or one of which all this is true.
+bool says_nothing(const yaml::Node& value);
 
 // The pair of the mapping that gives the field its value: by its name or an alias. Null when there is none, or no mapping.
 const yaml::Pair* find_pair(const yaml::Node* mapping, const Field& field);

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "core/text.h"
+#include "http/config_refusals.h"
 #include "http/pass_through_rule.h"
 
 namespace goma::http {
@@ -96,11 +97,33 @@ void Checker::path(const RouteConf& route) {
   }
 }
 
+// Schemes of other programs, and what says the same here.
+struct OtherScheme {
+  std::string_view scheme, instead, more;
+};
+constexpr OtherScheme other_schemes[] = {
+    {"h2c", "http", " and backendProtocol: h2c"}, {"grpc", "http", " and backendProtocol: h2c"}, {"http2", "http", " and backendProtocol: h2c"}, {"h2", "https", ""},
+    {"grpcs", "https", ""}, {"ws", "http", ""}, {"wss", "https", ""}, {"tls", "https", ""}, {"ssl", "https", ""},
+};
+
+std::string advice_for(const core::UrlParts& parts) {
+  const std::string port = parts.port.empty() ? std::string() : fmt::format(":{}", parts.port);
+  const bool bracketed = parts.host.find(':') != std::string_view::npos;
+  const std::string rest = fmt::format("{}{}{}{}{}", bracketed ? "[" : "", parts.host, bracketed ? "]" : "", port, parts.path);
+  for (const OtherScheme& other : other_schemes) {
+    if (core::iequals(other.scheme, parts.scheme)) return fmt::format("write {}://{}{}", other.instead, rest, other.more);
+  }
+  if (core::iequals(parts.scheme, "tcp") || core::iequals(parts.scheme, "udp")) return "ports are forwarded by gateway.entryPoints.passThrough.forwards";
+  constexpr std::string_view known[] = {"http", "https"};
+  const std::string_view near = core::suggest(parts.scheme, known);
+  return near.empty() ? std::string("goma speaks HTTP with backends") : fmt::format("did you mean \"{}\"?", near);
+}
+
 void Checker::target(const std::string& where, const PlacedText& url) {
   const auto parts = core::split_url(url.text);
   if (!parts) return;  // told by the reader
   if (parts->scheme != "http" && parts->scheme != "https") {
-    problems.error("bad-url", url.place, fmt::format("{} wants a URL with the scheme http or https, got \"{}\"", where, parts->scheme), "did you mean \"http\"?");
+    problems.error("bad-url", url.place, fmt::format("{} wants a URL with the scheme http or https, got \"{}\"", where, parts->scheme), advice_for(*parts));
   }
   if (parts->path.find('#') != std::string_view::npos) problems.error("bad-url", url.place, fmt::format("{} cannot have a fragment", where));
   if (!parts->user.empty()) problems.error("bad-url", url.place, fmt::format("{} cannot carry a user name or a password", where), "send credentials with a requestHeaders middleware");
@@ -224,20 +247,26 @@ constexpr std::string_view goma_types[] = {
     "redirectScheme", "redirectRegex", "userAgentBlock", "requestHeaders", "responseHeaders", "errorInterceptor", "accessLog",
 };
 
-// Names that people try, and what they mean.
+// Names that people try, and what to write.
 struct Nickname {
-  std::string_view tried, meant;
+  std::string_view tried, advice;
 };
 constexpr Nickname nicknames[] = {
-    {"cors", "responseHeaders"}, {"basic_auth", "basicAuth"}, {"rate-limit", "rateLimit"}, {"stripPrefix", "rewriteRegex"}, {"headers", "responseHeaders"}, {"botDetection", "userAgentBlock"},
+    {"stripPrefix", "write rewrite: / in the route"}, {"replacePath", "write rewrite in the route"}, {"headers", "did you mean \"requestHeaders\" or \"responseHeaders\"?"},
+    {"basic_auth", "goma has forwardAuth for logins"}, {"rate-limit", "did you mean \"rateLimit\"?"}, {"cache", "did you mean \"httpCache\"?"},
+    {"compress", "goma does not compress: let the backend do it"},
 };
 
-std::string_view type_suggestion(std::string_view type, std::span<const std::string_view> implemented) {
+// A hint that is refused next leads astray, so only what is implemented is suggested.
+std::string type_advice(std::string_view type, std::span<const std::string_view> implemented) {
   for (const Nickname& nickname : nicknames) {
-    if (nickname.tried == type) return nickname.meant;
+    if (nickname.tried == type) return std::string(nickname.advice);
   }
   const std::string_view near = core::suggest(type, implemented);
-  return near.empty() ? core::suggest(type, goma_types) : near;
+  if (!near.empty()) return fmt::format("did you mean \"{}\"?", near);
+  if (std::string advice = refusal_of(type, {}); !advice.empty()) return advice;
+  const std::string_view known = core::suggest(type, goma_types);
+  return known.empty() ? fmt::format("there are {}", fmt::join(implemented, ", ")) : fmt::format("\"{}\" is not implemented yet", known);
 }
 
 }  // namespace
@@ -248,13 +277,12 @@ void check_types(const Config& config, std::span<const std::string_view> impleme
     if (type.empty() && !middleware.type.place.known()) continue;  // absent, and told
     if (std::find(implemented.begin(), implemented.end(), type) != implemented.end()) continue;
     if (std::find(std::begin(goma_types), std::end(goma_types), type) != std::end(goma_types)) {
+      const std::string advice = refusal_of(type, {});
       problems.error("not-implemented", middleware.type.place, fmt::format("middleware \"{}\": this version of goma does not implement the type \"{}\" yet", middleware.name.text, type),
-                     "remove it, or keep Goma Gateway for this");
+                     advice.empty() ? "remove it, or keep Goma Gateway for this" : advice);
       continue;
     }
-    const std::string_view near = type_suggestion(type, implemented);
-    problems.error("unknown-type", middleware.type.place, fmt::format("middleware \"{}\" has the unknown type \"{}\"", middleware.name.text, type),
-                   near.empty() ? std::string() : fmt::format("did you mean \"{}\"?", near));
+    problems.error("unknown-type", middleware.type.place, fmt::format("middleware \"{}\" has the unknown type \"{}\"", middleware.name.text, type), type_advice(type, implemented));
   }
 }
 

@@ -11,6 +11,7 @@
 #include "http/config_check.h"
 #include "http/config_expand.h"
 #include "http/config_redis_fold.h"
+#include "http/config_refusals.h"
 #include "http/config_tables.h"
 #include "http/config_variables.h"
 
@@ -89,12 +90,12 @@ const core::yaml::Node* Loader::read_file(const std::string& path, const Place& 
 
 void Loader::read_main() {
   const core::yaml::Node* root = read_file(config_.path, {});
-  ReadContext context{problems_, "", false};
+  ReadContext context{problems_, "", false, refusal_of};
   if (root != nullptr) core::read(*root, file_section, &config_, context);
   // A file that was cut to nothing must not take every route down.
   if (root == nullptr && !config_.documents.empty()) problems_.error("file-empty", Place{config_.path, 0, 0, 0}, "the file is empty");
   const core::yaml::Node* gateway = root == nullptr ? nullptr : root->find("gateway");
-  ReadContext inside{problems_, "gateway", false};
+  ReadContext inside{problems_, "gateway"};
   core::apply_environment(gateway_section, &config_.gateway, gateway, source_, inside, config_.environment);
 }
 
@@ -129,7 +130,7 @@ void Loader::read_extra_file(const std::string& path) {
   const core::yaml::Node* root = read_file(path, config_.gateway.extra_config.directory.place);
   if (root == nullptr) return;
   ExtraFile extra;
-  ReadContext context{problems_, "", false};
+  ReadContext context{problems_, "", false, refusal_of};
   core::read(*root, extra_file_section, &extra, context);
   std::move(extra.routes.begin(), extra.routes.end(), std::back_inserter(config_.gateway.routes));
   std::move(extra.middlewares.begin(), extra.middlewares.end(), std::back_inserter(config_.middlewares));
@@ -206,7 +207,7 @@ std::unique_ptr<Config> load_config(core::Source& source, const std::string& pat
 }
 
 bool read_rule(const MiddlewareConf& middleware, std::span<const core::Field> fields, void* into, Problems& problems) {
-  ReadContext context{problems, fmt::format("middleware \"{}\"", middleware.name.text), true};
+  ReadContext context{problems, fmt::format("middleware \"{}\"", middleware.name.text), true, refusal_of};
   if (middleware.rule != nullptr && middleware.rule->is_scalar() && !middleware.rule->is_null()) context.where += ": rule";
   if (middleware.rule != nullptr) return core::read(*middleware.rule, fields, into, context);
   core::yaml::Node absent;  // reads as empty, and points at the middleware when a key is missing

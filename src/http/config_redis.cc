@@ -28,17 +28,19 @@ namespace {
 constexpr std::string_view version_words[] = {"1.0", "1.1", "1.2", "1.3"};
 constexpr std::string_view mode_words[] = {"standalone", "sentinel", "cluster"};
 
-constexpr std::string_view ca_names[] = {"ca", "clientCA"};
+constexpr std::string_view ca_names[] = {"ca", "clientCA", "ca_file"};
+constexpr std::string_view inner_cert_names[] = {"cert_file"}, inner_key_names[] = {"key_file"}, inner_insecure_names[] = {"insecure_skip_verify", "ssl_insecure_skip_verify"};
+constexpr std::string_view inner_server_names[] = {"server_name"}, inner_min_names[] = {"min_version", "tls_min_version"}, inner_max_names[] = {"max_version", "tls_max_version"};
 
 constexpr Field redis_tls_fields[] = {
     field<&RedisTlsConf::enabled>("enabled", "Speak TLS with Redis; absent means when any other key of this section says something.", addition),
     field<&RedisTlsConf::ca>("clientCa", "The authorities that the servers' certificates must come from: a file, PEM, or base64 of PEM; empty means the machine's.", also(ca_names), example("/etc/goma/tls/redis-ca.pem")),
-    field<&RedisTlsConf::client_cert>("clientCert", "The certificate shown to servers that ask for one: a file, PEM, or base64 of PEM.", example("/etc/goma/tls/redis.crt")),
-    field<&RedisTlsConf::client_key>("clientKey", "Its private key: a file, PEM, or base64 of PEM.", as(Kind::secret), example("/etc/goma/tls/redis.key")),
-    field<&RedisTlsConf::server_name>("serverName", "The name that is asked for (SNI) and that certificates must be for; empty means the host of each server.", addition, example("redis.internal")),
-    field<&RedisTlsConf::insecure_skip_verify>("insecureSkipVerify", "Accept any certificate. For tests only.", addition),
-    field<&RedisTlsConf::min_version>("minVersion", "The oldest version of TLS that is spoken; never below 1.2.", one_of(version_words), addition),
-    field<&RedisTlsConf::max_version>("maxVersion", "The newest version of TLS that is spoken.", one_of(version_words), addition),
+    field<&RedisTlsConf::client_cert>("clientCert", "The certificate shown to servers that ask for one: a file, PEM, or base64 of PEM.", also(inner_cert_names), example("/etc/goma/tls/redis.crt")),
+    field<&RedisTlsConf::client_key>("clientKey", "Its private key: a file, PEM, or base64 of PEM.", as(Kind::secret), also(inner_key_names), example("/etc/goma/tls/redis.key")),
+    field<&RedisTlsConf::server_name>("serverName", "The name that is asked for (SNI) and that certificates must be for; empty means the host of each server.", also(inner_server_names), addition, example("redis.internal")),
+    field<&RedisTlsConf::insecure_skip_verify>("insecureSkipVerify", "Accept any certificate. For tests only.", also(inner_insecure_names), addition),
+    field<&RedisTlsConf::min_version>("minVersion", "The oldest version of TLS that is spoken; never below 1.2.", one_of(version_words), also(inner_min_names), addition),
+    field<&RedisTlsConf::max_version>("maxVersion", "The newest version of TLS that is spoken.", one_of(version_words), also(inner_max_names), addition),
 };
 
 constexpr std::string_view addrs_names[] = {"redis_addrs"};
@@ -57,8 +59,8 @@ constexpr std::string_view insecure_names[] = {"redis_ssl_insecure_skip_verify"}
 constexpr std::string_view ca_file_names[] = {"ssl_ca_file", "redis_ca_file"};
 constexpr std::string_view cert_file_names[] = {"ssl_cert_file", "redis_cert_file"};
 constexpr std::string_view key_file_names[] = {"ssl_key_file", "redis_key_file"};
-constexpr std::string_view min_version_names[] = {"ssl_min_version", "redis_tls_min_version"};
-constexpr std::string_view max_version_names[] = {"ssl_max_version", "redis_tls_max_version"};
+constexpr std::string_view min_version_names[] = {"min_version", "minVersion", "tlsMinVersion", "ssl_min_version", "redis_min_version", "redis_tls_min_version", "redis_ssl_min_version"};
+constexpr std::string_view max_version_names[] = {"max_version", "maxVersion", "tlsMaxVersion", "ssl_max_version", "redis_max_version", "redis_tls_max_version", "redis_ssl_max_version"};
 constexpr std::string_view max_idle_names[] = {"redis_max_idle"};
 constexpr std::string_view max_active_names[] = {"redis_max_active"};
 constexpr std::string_view key_prefix_names[] = {"redis_key_prefix"};

@@ -83,6 +83,7 @@ class Fold {
   void settle_tls();
   void check_tls();
   void check_version(const char* key, std::string& version);
+  void read_version(const char* key, std::initializer_list<const char*> variables, std::optional<PlacedText>& into);
   void check_versions();
   void tell_no_effect();
   void check_iam();
@@ -324,6 +325,8 @@ void Fold::fold(const char* old_key, std::optional<T>& from, const char* key, U&
 
 void Fold::settle_tls() {
   RedisTlsConf& tls = conf_.tls;
+  read_version("tls_min_version", {"TYK_GW_STORAGE_MINVERSION", "TYK_GW_STORAGE_TLS_MIN_VERSION", "TYK_GW_STORAGE_SSLMINVERSION"}, conf_.tls_min_version);
+  read_version("tls_max_version", {"TYK_GW_STORAGE_MAXVERSION", "TYK_GW_STORAGE_TLS_MAX_VERSION", "TYK_GW_STORAGE_SSLMAXVERSION"}, conf_.tls_max_version);
   fold("tls_min_version", conf_.tls_min_version, "tls.minVersion", tls.min_version);
   fold("tls_max_version", conf_.tls_max_version, "tls.maxVersion", tls.max_version);
   check_version("tls.minVersion", tls.min_version);
@@ -353,12 +356,40 @@ void Fold::check_tls() {
   check_versions();
 }
 
+// How Tyk's programs and their documentation write a version: 1.3, TLS1.3, TLSv1.3, 772 (that of the handshake).
+std::optional<std::string> tls_version(std::string_view text) {
+  text = core::trim(text);
+  for (const std::string_view mark : {"Version", "TLS", "v"}) {
+    if (core::istarts_with(text, mark)) text.remove_prefix(mark.size());
+  }
+  text = core::trim(text);
+  constexpr std::string_view spellings[][3] = {{"1.0", "10", "769"}, {"1.1", "11", "770"}, {"1.2", "12", "771"}, {"1.3", "13", "772"}};
+  for (const auto& same : spellings) {
+    if (std::find(std::begin(same), std::end(same), text) != std::end(same)) return std::string(same[0]);
+  }
+  return std::nullopt;
+}
+
 // Tyk's keys may be empty, so the table cannot judge them.
 void Fold::check_version(const char* key, std::string& version) {
-  const bool known = version == "1.0" || version == "1.1" || version == "1.2" || version == "1.3";
-  if (known) return;
+  if (auto known = tls_version(version)) {
+    version = std::move(*known);
+    return;
+  }
   error("bad-value", said(key), fmt::format("wants 1.2 or 1.3, got \"{}\"", version));
   version = "1.2";
+}
+
+// Spellings of the variables that follow those of the keys.
+void Fold::read_version(const char* key, std::initializer_list<const char*> variables, std::optional<PlacedText>& into) {
+  if (said(key).variable) return;
+  for (const char* variable : variables) {
+    const auto text = source_.env(variable);
+    if (!text || text->empty()) continue;
+    into = PlacedText{std::string(*text), {}};
+    environment_[std::string(prefix) + key] = variable;
+    return;
+  }
 }
 
 // Texts of equal length: their order is that of the versions.

@@ -31,8 +31,13 @@ using core::reserved;
 using core::Section;
 using core::section;
 using core::section_of;
+using core::short_for;
+using core::turned_on_by;
 
 namespace {
+
+// What turns on a section that does nothing without it.
+constexpr std::string_view by_enabled[] = {"enabled"}, by_path[] = {"path"}, by_database[] = {"database"}, by_provider[] = {"email", "address", "role"};
 
 constexpr int64_t any_positive = std::numeric_limits<int>::max();
 constexpr auto seconds = [](Field& f) { f.kind = Kind::seconds, f.min = 0, f.max = 31'536'000; };
@@ -240,6 +245,8 @@ constexpr Section security_section = section_of<RouteSecurityConf>("gateway.rout
 
 constexpr std::string_view backend_protocol_words[] = {"auto", "http1", "h2c"};
 
+constexpr std::string_view host_forwarding_names[] = {"disableHostFording"};  // of 0.1
+
 constexpr Field route_fields[] = {
     field<&RouteConf::name>("name", "A unique name; used in logs and metrics.", required, example("api")),
     field<&RouteConf::path>("path", "The prefix this route serves, by whole segments; {name} stands for one segment.", required, as(Kind::path), example("/api")),
@@ -247,19 +254,19 @@ constexpr Field route_fields[] = {
     field<&RouteConf::methods>("methods", "Methods this route serves, in capital letters; empty means all.", example("[GET, HEAD]")),
     field<&RouteConf::rewrite>("rewrite", "What the backend sees in place of path.", as(Kind::path), example("/")),
     field<&RouteConf::target>("target", "The URL of the only backend; ignored when backends are given.", as(Kind::url), formerly("destination"), example("http://127.0.0.1:9000")),
-    section<&RouteConf::backends>("backends", "Several backends that share the requests.", backend_section),
+    section<&RouteConf::backends>("backends", "Several backends that share the requests.", backend_section, short_for("endpoint")),
     field<&RouteConf::priority>("priority", "Lower wins over higher when several routes match; negative comes before the default.", range(-1'000'000, 1'000'000)),
     field<&RouteConf::backend_protocol>("backendProtocol", "What backends are spoken to in: HTTP/2 over TLS where they agree to it, else HTTP/1.1 (auto); always HTTP/1.1 (http1); or HTTP/2 without TLS (h2c).", one_of(backend_protocol_words), addition),
     field<&RouteConf::enabled>("enabled", "A route that is not enabled does not exist.", formerly_inverted("disabled")),
     section<&RouteConf::security>("security", "What the backend sees, and what it is protected from.", security_section),
     field<&RouteConf::middlewares>("middlewares", "Names of middlewares, in the order they act."),
     field<&RouteConf::disable_metrics>("disableMetrics", "Count nothing for this route; it is still logged."),
-    field<&RouteConf::disable_host_forwarding>("disableHostForwarding", "The opposite of security.forwardHostHeaders.", deprecated("security.forwardHostHeaders")),
-    reserved("healthCheck", "Active health checks of the backends."),
-    reserved("maintenance", "Answer everything with a maintenance message."),
+    field<&RouteConf::disable_host_forwarding>("disableHostForwarding", "The opposite of security.forwardHostHeaders.", core::also(host_forwarding_names), deprecated("security.forwardHostHeaders")),
+    reserved("healthCheck", "Active health checks of the backends.", turned_on_by(by_path)),
+    reserved("maintenance", "Answer everything with a maintenance message.", turned_on_by(by_enabled)),
     section<&RouteConf::tls>("tls", "The certificate of the route's hosts.", route_tls_section),
     reserved("cors", "Cross-origin headers; the responseHeaders middleware has them."),
-    reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them."),
+    reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them.", turned_on_by(by_enabled)),
     field<&RouteConf::insecure_skip_verify>("insecureSkipVerify", "The same as security.tls.insecureSkipVerify.", deprecated("security.tls.insecureSkipVerify")),
     reserved("blockCommonExploits", "Refuse requests that look like common exploits."),
 };
@@ -302,12 +309,12 @@ constexpr Field gateway_fields[] = {
     section<&GatewayConf::tls>("tls", "Certificates of the HTTPS listener.", gateway_tls_section),
     section<&GatewayConf::redis>("redis", "State shared between hosts.", redis_section),
     section<&GatewayConf::shared_memory>("sharedMemory", "Memory that all workers of the host share.", shared_memory_section, core::addition),
-    reserved("providers", "Routes from directories, HTTP or git."),
-    reserved("reload", "An endpoint that reloads; gomactl reload does the same."),
-    reserved("analytics", "A stream of requests in Redis."),
-    reserved("geoip", "The database of countries."),
+    reserved("providers", "Routes from directories, HTTP or git.", turned_on_by(by_enabled)),
+    reserved("reload", "An endpoint that reloads; gomactl reload does the same.", turned_on_by(by_enabled)),
+    reserved("analytics", "A stream of requests in Redis.", turned_on_by(by_enabled)),
+    reserved("geoip", "The database of countries.", turned_on_by(by_database)),
     reserved("cors", "Cross-origin headers; the responseHeaders middleware has them."),
-    reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them."),
+    reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them.", turned_on_by(by_enabled)),
 };
 
 }  // namespace
@@ -320,9 +327,9 @@ constexpr Field file_fields[] = {
     field<&Config::version>("version", "The format of the file; 2 today, and never checked.", example("2")),
     section<&Config::gateway>("gateway", "The gateway and its routes.", gateway_section),
     section<&Config::middlewares>("middlewares", "Named features that routes use.", middleware_section),
-    reserved("certManager", "Certificates obtained automatically."),
-    reserved("certificateManager", "Certificates obtained automatically; an old spelling of certManager."),
-    reserved("plugins", "Features loaded at run time."),
+    reserved("certManager", "Certificates obtained automatically.", turned_on_by(by_provider)),
+    reserved("certificateManager", "Certificates obtained automatically; an old spelling of certManager.", turned_on_by(by_provider)),
+    reserved("plugins", "Features loaded at run time.", turned_on_by(by_path)),
 };
 
 constexpr Field extra_file_fields[] = {
