@@ -4,11 +4,9 @@
 spelt, with what to write instead; switched off it asks for nothing. So are spellings that say how safe a connection is."""
 import os
 import subprocess
-import sys
 import tempfile
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib.goma import GOMA, expect  # noqa: E402
+from lib.goma import GOMA, expect
 
 ROUTE = 'name: a, path: /, target: "http://127.0.0.1:9000"'
 PLACES = {

@@ -15,6 +15,21 @@
 
 namespace goma::core {
 
+namespace {
+
+Differences differences(const Plan::Marks& old, const Plan::Marks& fresh) {
+  Differences found;
+  for (const auto& [name, mark] : fresh) {
+    const auto before = old.find(name);
+    if (before == old.end()) ++found.added;
+    else found.changed += before->second != mark ? 1 : 0;
+  }
+  for (const auto& [name, mark] : old) found.removed += fresh.contains(name) ? 0 : 1;
+  return found;
+}
+
+}  // namespace
+
 Change::Change(Loop& loop, Family& family, Listeners& listeners, const Service& service, const Settings& settings)
     : loop_(loop), family_(family), listeners_(listeners), service_(service), settings_(settings) {
   overdue_.bind<&Change::on_overdue>(loop_, this);
@@ -99,7 +114,10 @@ void Change::commit() {
     if (!opened) log::error("fewer sockets than workers", {{"address", address.text}, {"error", opened.error().text}});
   }
   next_->loaded_s = ::time(nullptr);
-  count_routes(current_ ? &current_->plan : nullptr, next_->plan);
+  if (current_ != nullptr) {
+    outcome_.routes = differences(current_->plan.route_marks, next_->plan.route_marks);
+    outcome_.middlewares = differences(current_->plan.middleware_marks, next_->plan.middleware_marks);
+  }
   current_ = std::move(next_);
   configure_log(current_->plan, settings_.prefix);
   family_.each([this](Child& child) {
@@ -164,19 +182,6 @@ void Change::finish() {
   if (ok) listeners_.keep_only(current_->plan.addresses);
   std::function<void(ChangeOutcome)> done = std::exchange(done_, nullptr);
   if (done) done(std::move(outcome_));
-}
-
-void Change::count_routes(const Plan* old, const Plan& fresh) {
-  if (old == nullptr) return;
-  for (const auto& [name, mark] : fresh.route_marks) {
-    const auto before = old->route_marks.find(name);
-    if (before == old->route_marks.end()) {
-      ++outcome_.added;
-    } else if (before->second != mark) {
-      ++outcome_.changed;
-    }
-  }
-  for (const auto& [name, mark] : old->route_marks) outcome_.removed += fresh.route_marks.contains(name) ? 0 : 1;
 }
 
 }  // namespace goma::core

@@ -23,6 +23,11 @@
 
 namespace goma::core {
 
+// How many are new, gone, and say something else.
+struct Differences {
+  size_t added = 0, removed = 0, changed = 0;
+};
+
 struct ChangeOutcome {
   bool ok = false;
   int code = 0;               // exit code: 0, 1 refused at run time, 78 the configuration is wrong
@@ -31,7 +36,7 @@ struct ChangeOutcome {
   std::string problems_json;  // the same, a JSON array
   std::string summary;        // "goma: FILE: 2 errors"
   int64_t took_ms = 0;
-  size_t added = 0, removed = 0, changed = 0;  // routes
+  Differences routes, middlewares;
 };
 
 class Change {
@@ -70,7 +75,6 @@ class Change {
   void on_overdue();
   void refuse(int code, const std::string& reason);
   void finish();
-  void count_routes(const Plan* old, const Plan& fresh);
   bool takes_part(const Child& child) const;
 
   Loop& loop_;

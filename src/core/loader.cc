@@ -87,8 +87,11 @@ void pack_plan(Pack& p, const Plan& plan) {
   p.number(static_cast<uint64_t>(plan.log_max_size_mb)).number(static_cast<uint64_t>(plan.log_max_backups));
   p.number(static_cast<uint64_t>(plan.log_max_age_days)).number(plan.watch.size());
   for (const std::string& directory : plan.watch) p.text(directory);
-  p.number(plan.limit_zone_bytes).number(plan.routes).number(plan.middlewares).number(static_cast<uint64_t>(plan.drain_ms)).number(plan.route_marks.size());
-  for (const auto& [name, mark] : plan.route_marks) p.text(name).number(mark);
+  p.number(plan.limit_zone_bytes).number(plan.routes).number(plan.middlewares).number(static_cast<uint64_t>(plan.drain_ms));
+  for (const Plan::Marks* marks : {&plan.route_marks, &plan.middleware_marks}) {
+    p.number(marks->size());
+    for (const auto& [name, mark] : *marks) p.text(name).number(mark);
+  }
   p.number(plan.certificates.size());
   for (const std::string& path : plan.certificates) p.text(path);
   p.text(plan.summary);
@@ -112,9 +115,11 @@ Plan unpack_plan(Unpack& u) {
   plan.routes = u.number();
   plan.middlewares = u.number();
   plan.drain_ms = static_cast<int64_t>(u.number());
-  for (uint64_t n = u.number(); n > 0 && u.ok(); --n) {
-    std::string name = u.text();
-    plan.route_marks[std::move(name)] = u.number();
+  for (Plan::Marks* marks : {&plan.route_marks, &plan.middleware_marks}) {
+    for (uint64_t n = u.number(); n > 0 && u.ok(); --n) {
+      std::string name = u.text();
+      (*marks)[std::move(name)] = u.number();
+    }
   }
   for (uint64_t n = u.number(); n > 0 && u.ok(); --n) plan.certificates.push_back(u.text());
   plan.summary = u.text();

@@ -55,7 +55,9 @@ struct Plan {
   uint64_t routes = 0;
   uint64_t middlewares = 0;
   int64_t drain_ms = 30'000;         // grace for long exchanges on a graceful stop
-  std::map<std::string, uint64_t> route_marks;  // name -> digest of what the route says; tells what a reload changed
+  // name -> digest of what it says (core/meaning): tells what a reload changed.
+  using Marks = std::map<std::string, uint64_t>;
+  Marks route_marks, middleware_marks;
   std::string summary;               // what `goma -T` prints: the effective configuration
 };
 

@@ -83,10 +83,8 @@ void each_leaving(const Family& family, Visit visit) {
 // Appends one element to the inside of a JSON array.
 void append_element(std::string& list, const std::string& element) { list.append(list.empty() ? "" : ",").append(element); }
 
-std::string routes_text(const ChangeOutcome& o, const Generation& g) {
-  std::string text = fmt::format("{} route{}", g.plan.routes, plural(g.plan.routes));
-  if (!g.plan.route_marks.empty()) text += fmt::format(" (+{} -{} ~{})", o.added, o.removed, o.changed);
-  return text;
+std::string differences_text(uint64_t n, std::string_view what, const Differences& d) {
+  return fmt::format("{} {}{} (+{} -{} ~{})", n, what, plural(n), d.added, d.removed, d.changed);
 }
 
 }  // namespace
@@ -147,8 +145,8 @@ std::string status_json(const StatusInput& in) {
 std::string change_line(const ChangeOutcome& o, const Generation* current) {
   if (current == nullptr) return "not started";
   if (!o.ok) return fmt::format("reload refused; generation {}, loaded {}, keeps serving", current->number, clock_text(current->loaded_s));
-  return fmt::format("reloaded: generation {}, {}, {} worker{}, {} ms", current->number, routes_text(o, *current), current->workers,
-                     plural(static_cast<uint64_t>(current->workers)), o.took_ms);
+  return fmt::format("reloaded: generation {}, {}, {}, {} worker{}, {} ms", current->number, differences_text(current->plan.routes, "route", o.routes),
+                     differences_text(current->plan.middlewares, "middleware", o.middlewares), current->workers, plural(static_cast<uint64_t>(current->workers)), o.took_ms);
 }
 
 Answer change_answer(const ChangeOutcome& o, const Generation* current, bool json) {
@@ -158,9 +156,10 @@ Answer change_answer(const ChangeOutcome& o, const Generation* current, bool jso
   const Generation& g = current != nullptr ? *current : none;
   if (json) {
     answer.out = fmt::format(
-        "{{\"ok\":{},\"generation\":{},\"routes\":{},\"added\":{},\"removed\":{},\"changed\":{},\"workers\":{},\"ms\":{},"
-        "\"error\":{},\"problems\":{}}}\n",
-        o.ok, g.number, g.plan.routes, o.added, o.removed, o.changed, g.workers, o.took_ms, quoted(o.reason),
+        "{{\"ok\":{},\"generation\":{},\"routes\":{},\"added\":{},\"removed\":{},\"changed\":{},"
+        "\"middlewares\":{{\"count\":{},\"added\":{},\"removed\":{},\"changed\":{}}},\"workers\":{},\"ms\":{},\"error\":{},\"problems\":{}}}\n",
+        o.ok, g.number, g.plan.routes, o.routes.added, o.routes.removed, o.routes.changed, g.plan.middlewares, o.middlewares.added, o.middlewares.removed,
+        o.middlewares.changed, g.workers, o.took_ms, quoted(o.reason),
         o.problems_json.empty() ? "[]" : o.problems_json);
     return answer;
   }

@@ -37,8 +37,8 @@ bool zones_are_consistent(Slab& slab, int64_t now_ns);
 std::string zones_text(Slab& slab, int64_t now_ns);
 std::string zones_json(Slab& slab, int64_t now_ns);
 
-// "reloaded: generation 8, 12 routes (+1 -0 ~2), 2 workers, 41 ms" or "reload refused; generation 7, loaded 09:12:03,
-// keeps serving".
+// "reloaded: generation 8, 12 routes (+1 -0 ~2), 3 middlewares (+0 -0 ~1), 2 workers, 41 ms" or "reload refused; generation
+// 7, loaded 09:12:03, keeps serving".
 std::string change_line(const ChangeOutcome& outcome, const Generation* current);
 // The answer to who asked for the change: findings and the line, or everything as one JSON object.
 Answer change_answer(const ChangeOutcome& outcome, const Generation* current, bool json);

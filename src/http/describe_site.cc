@@ -10,6 +10,8 @@
 #include <ctime>
 
 #include "core/health_zone.h"
+#include "core/meaning.h"
+#include "http/config_tables.h"
 #include "http/upstream.h"
 
 namespace goma::http {
@@ -128,6 +130,19 @@ void add_address(core::Plan& plan, const core::PlacedText& address, std::string_
   plan.addresses.push_back({address.text, place.line > 0 ? fmt::format("{}:{}:{} ({})", place.file, place.line, place.column, key) : fmt::format("the default of {}", key)});
 }
 
+uint64_t mark_of(const std::string& meaning) { return std::hash<std::string>()(meaning); }
+
+// Of a middleware, by the table of its type.
+std::string meaning_of(const MiddlewareConf& conf, std::span<const ModuleInfo* const> modules) {
+  std::string meaning;
+  for (const core::PlacedText& path : conf.paths) meaning += quoted(path.text) + "\n";
+  for (const ModuleInfo* module : modules) {
+    if (std::find(module->types.begin(), module->types.end(), conf.type.text) == module->types.end()) continue;
+    meaning += std::string(module->name) + core::meaning_of(module->fields, conf.rule);
+  }
+  return meaning;
+}
+
 }  // namespace
 
 std::vector<core::RuleSection> rule_sections(std::span<const ModuleInfo* const> modules) {
@@ -136,7 +151,7 @@ std::vector<core::RuleSection> rule_sections(std::span<const ModuleInfo* const> 
   return out;
 }
 
-core::Plan plan_of(const Site& site) {
+core::Plan plan_of(const Site& site, std::span<const ModuleInfo* const> modules) {
   const Config& config = site.config();
   const LogConf& log = config.gateway.log;
   core::Plan plan;
@@ -160,8 +175,9 @@ core::Plan plan_of(const Site& site) {
   plan.limit_zone_bytes = config.gateway.shared_memory.limits.bytes;
   plan.drain_ms = config.gateway.timeouts.drain * 1000;
   for (const Route& route : site.routes()) {
-    if (route.listed) plan.route_marks[route.name] = std::hash<std::string>()(route_json(route));
+    if (route.listed) plan.route_marks[route.name] = mark_of(core::meaning_of(route_section, route.conf));
   }
+  for (const MiddlewareConf& middleware : config.middlewares) plan.middleware_marks[middleware.name.text] = mark_of(meaning_of(middleware, modules));
   plan.summary = effective_yaml(config);
   return plan;
 }

@@ -13,7 +13,8 @@
 
 namespace goma::http {
 
-core::Plan plan_of(const Site& site);
+// `modules` are those that the site was built with.
+core::Plan plan_of(const Site& site, std::span<const ModuleInfo* const> modules);
 
 // "routes", "backends", "certificates" or "config"; empty for anything else. Slab: where the workers note the health of backends.
 std::string describe_site(const Site& site, core::Slab& slab, const std::string& what, bool json);

@@ -211,7 +211,7 @@ std::function<std::string()> Server::metrics_renderer() const {
   };
 }
 
-core::Plan Server::plan(const core::Built& built) const { return plan_of(static_cast<const Site&>(built)); }
+core::Plan Server::plan(const core::Built& built) const { return plan_of(static_cast<const Site&>(built), modules_); }
 
 std::vector<core::OcspQuestion> Server::to_staple(const core::Built& built) const { return static_cast<const Site&>(built).certificates().to_staple(); }
 
