@@ -119,6 +119,18 @@ void find_in_urls(std::string_view text, std::vector<SecretSpan>& spans) {
   }
 }
 
+// NAME:PASSWORD@host where the scheme was forgotten or misspelt.
+void find_bare_logins(std::string_view text, std::vector<SecretSpan>& spans) {
+  for (size_t at = text.find('@'); at != nowhere; at = text.find('@', at + 1)) {
+    size_t begin = at;
+    while (begin > 0 && !ends_word(text[begin - 1]) && text[begin - 1] != ',') --begin;
+    const std::string_view login = text.substr(begin, at - begin);
+    const size_t colon = login.find(':');
+    if (colon == nowhere || colon + 1 == login.size() || login.substr(colon).starts_with("://")) continue;
+    spans.push_back({begin + colon + 1, at});
+  }
+}
+
 // "?api_key=x&token=y", and "password=x" anywhere.
 void find_in_parameters(std::string_view text, std::vector<SecretSpan>& spans) {
   for (size_t sign = text.find('='); sign != nowhere; sign = text.find('=', sign + 1)) {
@@ -376,6 +388,7 @@ bool resembles_secret(std::string_view name) {
 std::vector<SecretSpan> credentials_in(std::string_view text) {
   std::vector<SecretSpan> spans;
   find_in_urls(text, spans);
+  find_bare_logins(text, spans);
   find_in_parameters(text, spans);
   find_in_schemes(text, spans);
   tidy(spans);

@@ -36,6 +36,14 @@ bool is_inline_pem(const std::string& value) {
   return value.find(dashes) != std::string::npos || trim(value).starts_with(dashes_in_base64);
 }
 
+std::string pem_name(const std::string& value) {
+  constexpr size_t longest_path = 256, longest_bare_path = 80;  // base64 has no dots, and its lines are long
+  const bool printable = std::none_of(value.begin(), value.end(), [](char c) { return is_space(c); });
+  const bool dotted = value.find('.') != std::string::npos && value.size() <= longest_path;
+  const bool rooted = value.starts_with('/') && value.size() <= longest_bare_path;
+  return !is_inline_pem(value) && printable && (dotted || rooted) ? value : "the text";
+}
+
 Result<std::string> read_pem(Source& source, const std::string& value) {
   if (value.find(dashes) != std::string::npos) return value;
   if (trim(value).starts_with(dashes_in_base64)) return from_base64(value);

@@ -14,6 +14,9 @@ namespace goma::core {
 // Whether the value holds the PEM itself, so that it names no file and must not be shown.
 bool is_inline_pem(const std::string& value);
 
+// How a sentence calls the value: by its path, or "the text" when it does not look like one and may be the key itself.
+std::string pem_name(const std::string& value);
+
 // The PEM behind a value. Errors are those of Source::read.
 Result<std::string> read_pem(Source& source, const std::string& value);
 

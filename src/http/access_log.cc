@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/log.h"
+#include "core/secret.h"
 #include "core/yaml.h"
 #include "http/log_line.h"
 
@@ -163,6 +164,12 @@ int lowest_status(const Config& config) {
 
 std::string_view without_query(std::string_view target) { return target.substr(0, target.find('?')); }
 
+// A URL of the client without the secrets in its parameters, as "?access_token=".
+std::string_view without_secrets(Exchange& x, std::string_view url) {
+  if (url.find('?') == std::string_view::npos || core::credentials_in(url).empty()) return url;
+  return x.arena().copy(core::without_credentials(url));
+}
+
 }  // namespace
 
 AccessLogSettings access_log_settings(const Config& config) {
@@ -187,13 +194,13 @@ void AccessLog::record(Exchange& x) {
   AccessEntry e;
   e.request_id = x.id();
   e.method = request.method_text;
-  e.target = request.target;
+  if (settings_.format == Format::combined) e.target = without_secrets(x, request.target);
   e.url = x.path().decoded.empty() ? without_query(request.target) : x.path().decoded;
   e.major_version = request.major_version;
   e.minor_version = request.minor_version;
   e.host = request.host;
   e.client_ip = x.client().ip;
-  e.referer = request.headers.get(HeaderId::referer);
+  e.referer = without_secrets(x, request.headers.get(HeaderId::referer));
   e.status = x.final_status();
   e.duration_us = loop_.now_us() - x.started_us();
   e.route = x.route_name();

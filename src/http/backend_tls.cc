@@ -70,7 +70,7 @@ const BackendTlsMaker::Text* BackendTlsMaker::read(const core::PlacedText& value
     return &text;
   }
   const bool missing = pem.error().code == core::Code::not_found;
-  problems_.error(missing ? "file-missing" : "file-unreadable", value.place, fmt::format("security.tls.{}: cannot read {}: {}", key, value.text, core::why_unreadable(pem.error())));
+  problems_.error(missing ? "file-missing" : "file-unreadable", value.place, fmt::format("security.tls.{}: cannot read {}: {}", key, core::pem_name(value.text), core::why_unreadable(pem.error())));
   return nullptr;
 }
 

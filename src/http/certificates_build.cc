@@ -35,9 +35,6 @@ bool ends_with_any(std::string_view path, std::initializer_list<std::string_view
   return std::any_of(endings.begin(), endings.end(), [&](std::string_view end) { return path.ends_with(end); });
 }
 
-// How a value is called in messages: never by its content.
-std::string called(const std::string& value) { return core::is_inline_pem(value) ? std::string("the text") : value; }
-
 std::string reason_of(const core::Error& error) {
   if (error.code == core::Code::not_found) return "no such file";
   if (error.code == core::Code::refused) return "permission denied";
@@ -74,7 +71,7 @@ class CertificatesBuilder {
     core::Result<std::string> text = core::read_pem(source_, value.text);
     if (text) return std::move(text).value();
     const bool missing = text.error().code == core::Code::not_found;
-    problems_.error(missing ? "file-missing" : "file-unreadable", value.place, fmt::format("{}: cannot read {}: {}", what, value.text, reason_of(text.error())));
+    problems_.error(missing ? "file-missing" : "file-unreadable", value.place, fmt::format("{}: cannot read {}: {}", what, core::pem_name(value.text), reason_of(text.error())));
     return std::nullopt;
   }
 
@@ -117,7 +114,7 @@ class CertificatesBuilder {
       core::Problem problem;
       problem.code = fault->code;
       problem.place = at.place;
-      problem.message = fmt::format("{}: {} {}", what, called(at.text), fault->message);
+      problem.message = fmt::format("{}: {} {}", what, core::pem_name(at.text), fault->message);
       problem.notes.push_back(fault->hint);
       problems_.add(std::move(problem));
       return;
@@ -130,9 +127,9 @@ class CertificatesBuilder {
   void warn_of_time(const core::TlsIdentity& identity, const PlacedText& at, std::string_view what) {
     const int64_t now = std::time(nullptr);
     if (identity.not_after() < now) {
-      problems_.warning("certificate-expired", at.place, fmt::format("{}: {} has expired", what, called(at.text)), "clients will refuse it");
+      problems_.warning("certificate-expired", at.place, fmt::format("{}: {} has expired", what, core::pem_name(at.text)), "clients will refuse it");
     } else if (identity.not_before() > now) {
-      problems_.warning("certificate-early", at.place, fmt::format("{}: {} is not valid yet", what, called(at.text)), "clients will refuse it; is the clock right?");
+      problems_.warning("certificate-early", at.place, fmt::format("{}: {} is not valid yet", what, core::pem_name(at.text)), "clients will refuse it; is the clock right?");
     }
   }
 
@@ -247,7 +244,7 @@ class CertificatesBuilder {
     if (!text) return {};
     core::Result<core::TlsClientRule> rule = core::TlsClientRule::parse(*text, conf.required);
     if (rule) return std::move(rule).value();
-    problems_.error("bad-certificate", conf.client_ca.place, fmt::format("{}: {} {}", what, called(conf.client_ca.text), rule.error().text));
+    problems_.error("bad-certificate", conf.client_ca.place, fmt::format("{}: {} {}", what, core::pem_name(conf.client_ca.text), rule.error().text));
     return {};
   }
 

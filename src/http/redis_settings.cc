@@ -51,7 +51,7 @@ bool TlsMaker::read(const core::PlacedText& value, const char* key, std::string&
   }
   const RedisSaid at = said(key);
   const bool missing = text.error().code == core::Code::not_found;
-  problems_.error(missing ? "file-missing" : "file-unreadable", at.place, fmt::format("{}: cannot read {}: {}", at.name, value.text, core::why_unreadable(text.error())));
+  problems_.error(missing ? "file-missing" : "file-unreadable", at.place, fmt::format("{}: cannot read {}: {}", at.name, core::pem_name(value.text), core::why_unreadable(text.error())));
   return false;
 }
 

@@ -197,7 +197,7 @@ class SiteBuilder {
   // The configuration has checked that it is a URL with scheme and host.
   Backend backend(const core::PlacedText& endpoint, int weight) {
     Backend out;
-    out.endpoint = endpoint.text;
+    out.endpoint = core::without_credentials(endpoint.text);
     out.weight = weight;
     std::string_view rest = endpoint.text;
     const size_t scheme = rest.find("://");

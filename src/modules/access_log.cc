@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "core/schema.h"
+#include "core/secret.h"
 #include "core/text.h"
 #include "http/exchange.h"
 #include "http/field_rules.h"
@@ -31,13 +32,15 @@ constexpr core::Field fields[] = {
     core::field<&AccessLogConf::cookies>("cookies", "Cookies to log."),
 };
 
-constexpr std::string_view secret_headers[] = {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token"};
 constexpr std::string_view redacted = "[REDACTED]";
 constexpr std::string_view types[] = {"accessLog"};
 
-struct LoggedHeader {
-  std::string name;  // lower case
+struct Logged {
+  std::string name;  // of header fields: lower case
   bool is_secret;
+
+  // What is written of a value that is there.
+  std::string_view shown(std::string_view value) const { return is_secret ? redacted : value; }
 };
 
 // The value in "name=value" when that is its name; a view without data otherwise.
@@ -70,34 +73,30 @@ std::string_view find_parameter(std::string_view query, std::string_view name) {
 class AccessLogFields final : public http::Middleware {
  public:
   // overridden: routes that list another accessLog after this one.
-  AccessLogFields(const AccessLogConf& conf, std::vector<const http::RouteConf*> overridden)
-      : query_(conf.query), cookies_(conf.cookies), overridden_(std::move(overridden)) {
-    for (const std::string& name : conf.headers) {
-      const std::string lower = core::to_lower(name);
-      headers_.push_back({lower, std::count(std::begin(secret_headers), std::end(secret_headers), lower) != 0});
-    }
+  AccessLogFields(const AccessLogConf& conf, std::vector<const http::RouteConf*> overridden) : overridden_(std::move(overridden)) {
+    for (const std::string& name : conf.headers) headers_.push_back({core::to_lower(name), core::names_secret(name)});
+    for (const std::string& name : conf.query) query_.push_back({name, core::names_secret(name)});
+    for (const std::string& name : conf.cookies) cookies_.push_back({name, core::names_secret(name)});
   }
 
   http::Verdict on_request(http::Exchange& x) const override {
     const http::RouteConf* route = x.route() != nullptr ? x.route()->conf : nullptr;
     if (std::find(overridden_.begin(), overridden_.end(), route) != overridden_.end()) return http::Verdict::next();
-    for (const LoggedHeader& header : headers_) {
+    for (const Logged& header : headers_) {
       const http::Header* found = x.request().headers.find(std::string_view(header.name));
-      if (found != nullptr) x.add_log_field(header.name, header.is_secret ? redacted : found->value);
+      if (found != nullptr) x.add_log_field(header.name, header.shown(found->value));
     }
-    for (const std::string& name : query_) add(x, name, find_parameter(x.query(), name));
-    for (const std::string& name : cookies_) add(x, name, find_cookie(x.request().headers, name));
+    for (const Logged& parameter : query_) add(x, parameter, find_parameter(x.query(), parameter.name));
+    for (const Logged& cookie : cookies_) add(x, cookie, find_cookie(x.request().headers, cookie.name));
     return http::Verdict::next();
   }
 
  private:
-  static void add(http::Exchange& x, std::string_view name, std::string_view value) {
-    if (value.data() != nullptr) x.add_log_field(name, value);
+  static void add(http::Exchange& x, const Logged& logged, std::string_view value) {
+    if (value.data() != nullptr) x.add_log_field(logged.name, logged.shown(value));
   }
 
-  std::vector<LoggedHeader> headers_;
-  std::vector<std::string> query_;
-  std::vector<std::string> cookies_;
+  std::vector<Logged> headers_, query_, cookies_;
   std::vector<const http::RouteConf*> overridden_;
 };
 

@@ -4,8 +4,10 @@
 #include "http/config.h"
 
 #include "check.h"
+#include "core/secret.h"
 #include "core/text.h"
 #include "http/config_expand.h"
+#include "http/config_tables.h"
 #include "http/config_variables.h"
 
 using namespace goma;
@@ -192,6 +194,23 @@ void what_is_switched_off_needs_no_variable() {
   CHECK(problems.empty());
 }
 
+void check_secret_names(const core::Section& section) {
+  for (const core::Field& field : section.fields) {
+    if (field.kind == core::Kind::section) check_secret_names(*field.section);
+    std::vector<std::string_view> names(field.aliases.begin(), field.aliases.end());
+    names.push_back(field.name);
+    if (!field.old_name.empty()) names.push_back(field.old_name);
+    for (const std::string_view name : names) {
+      const bool secret = field.kind == core::Kind::secret;
+      const bool told = secret ? core::names_secret(name) : core::resembles_secret(name);
+      if (field.kind != core::Kind::section && field.kind != core::Kind::reserved) CHECK_EQ(fmt::format("{} {}", name, told), fmt::format("{} {}", name, secret));
+    }
+  }
+}
+
+// What the tables call a secret is one by its name, so that a file tells it before it is understood, and nothing else is.
+void secrets_are_so_by_name() { check_secret_names(http::file_section); }
+
 // Whatever is wrong with a value that comes from a variable nobody set, the finding says so, and only once.
 void findings_about_unset_variables_say_so() {
   Files files;
@@ -293,6 +312,6 @@ void a_thousand_routes_load_quickly() {
 }  // namespace
 
 GOMA_TESTS(defaults_are_the_newest_gomas, extra_files_are_merged_in_order, a_bad_extra_file_fails_the_load, old_spellings_fold, the_environment_wins,
-           variables_expand_as_in_goma, variables_fall_back, unset_variables_are_told, what_is_switched_off_needs_no_variable, findings_about_unset_variables_say_so,
+           variables_expand_as_in_goma, variables_fall_back, unset_variables_are_told, what_is_switched_off_needs_no_variable, findings_about_unset_variables_say_so, secrets_are_so_by_name,
            helpers_are_the_same_for_the_same_source, dates_follow_gos_layouts, the_starter_file_loads, the_effective_form_loads_to_itself,
            rules_are_read_liberally, types_are_known_reserved_or_wrong, a_thousand_routes_load_quickly)
