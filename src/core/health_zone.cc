@@ -13,35 +13,71 @@ namespace goma::core {
 
 namespace {
 
-// A word: 40 bits of the end in milliseconds (34 years after the machine started), 24 bits of failures.
-constexpr int failure_bits = 24;
-constexpr uint64_t failure_mask = (uint64_t{1} << failure_bits) - 1;
+// A word: 40 bits of the end in milliseconds (34 years after the machine started), one of "reached", 23 of failures.
+constexpr int until_shift = 24;
+constexpr int reached_shift = 23;
+constexpr uint64_t failure_mask = (uint64_t{1} << reached_shift) - 1;
 
-Health::State unpack(uint64_t word) { return {static_cast<uint32_t>(word & failure_mask), static_cast<int64_t>(word >> failure_bits)}; }
+Health::State unpack(uint64_t word) {
+  return {static_cast<uint32_t>(word & failure_mask), static_cast<int64_t>(word >> until_shift), (word >> reached_shift & 1) != 0};
+}
+
 uint64_t pack(const Health::State& state) {
-  return (static_cast<uint64_t>(state.left_out_until_ms) << failure_bits) | std::min<uint64_t>(state.failures, failure_mask);
+  return (static_cast<uint64_t>(state.left_out_until_ms) << until_shift) | (uint64_t{state.reached} << reached_shift) |
+         std::min<uint64_t>(state.failures, failure_mask);
 }
 
 }  // namespace
 
 Health::State Health::state() const { return unpack(__atomic_load_n(&word_, __ATOMIC_RELAXED)); }
 
-bool Health::failed(int64_t now_ms, uint32_t max_failures, int64_t left_out_ms) {
+// change(State&) says whether there is something to do, and may be asked again.
+template <class Change>
+bool Health::change(Change change) {
   uint64_t word = __atomic_load_n(&word_, __ATOMIC_RELAXED);
   while (true) {
-    const State was = unpack(word);
-    State now = was;
-    const bool enough = ++now.failures >= max_failures;
-    if (enough) now = {max_failures - 1, now_ms + left_out_ms};
-    if (__atomic_compare_exchange_n(&word_, &word, pack(now), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return enough && was.left_out_until_ms <= now_ms;
+    State state = unpack(word);
+    if (!change(state)) return false;
+    if (__atomic_compare_exchange_n(&word_, &word, pack(state), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return true;
   }
 }
 
-void Health::succeeded() {
-  uint64_t word = __atomic_load_n(&word_, __ATOMIC_RELAXED);
-  while ((word & failure_mask) != 0) {
-    if (__atomic_compare_exchange_n(&word_, &word, word & ~failure_mask, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return;
-  }
+bool Health::failed(int64_t now_ms, uint32_t max_failures, int64_t left_out_ms, bool reached) {
+  bool fell = false;
+  change([&](State& state) {
+    const bool enough = state.failures + 1 >= max_failures;
+    fell = enough && state.left_out_until_ms <= now_ms;
+    state.reached = reached;
+    ++state.failures;
+    if (enough) state = {max_failures - 1, now_ms + left_out_ms, reached};
+    return true;
+  });
+  return fell;
+}
+
+void Health::succeeded(int64_t now_ms) {
+  change([now_ms](State& state) {
+    const bool over = state.left_out_until_ms != 0 && state.left_out_until_ms <= now_ms;
+    if (state.failures == 0 && !over) return false;
+    state = {0, over ? 0 : state.left_out_until_ms, state.reached};
+    return true;
+  });
+}
+
+bool Health::begin_trial(int64_t now_ms, int64_t for_ms) {
+  return change([&](State& state) {
+    if (state.left_out_until_ms == 0 || state.left_out_until_ms > now_ms) return false;
+    state.left_out_until_ms = now_ms + for_ms;
+    return true;
+  });
+}
+
+void Health::hold_trial(int64_t until_ms) {
+  change([until_ms](State& state) { return state.left_out_until_ms != 0 && (state.left_out_until_ms = until_ms) != 0; });
+}
+
+void Health::readmit() {
+  change([](State& state) { return state.left_out_until_ms != 0 && (state.left_out_until_ms = 0) == 0; });
 }
 
 struct HealthZone::Shared {

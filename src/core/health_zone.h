@@ -7,6 +7,10 @@
 // row, changed by compare-and-swap. So failures count together whichever workers met them, and one of these workers is
 // the one that left the backend out.
 //
+//   good    it may be chosen
+//   out     it failed too often; nobody tries it before its time is over
+//   due     its time is over: one worker takes it on trial, and for the others it is out for as long as that may take
+//
 // The invariant: a cell that was taken once never becomes empty, so the way from a name's hash to its cell stays as it is.
 // A cell that no worker has asked for in a minute may be given to another backend.
 //
@@ -28,18 +32,30 @@ class Health {
  public:
   struct State {
     uint32_t failures = 0;       // in a row
-    int64_t left_out_until_ms = 0;
+    int64_t left_out_until_ms = 0;  // 0: good
+    bool reached = false;           // the last failure came after a connection was made
   };
-  // One more failure; with max_failures in a row the backend is left out for left_out_ms. After that it is on probation: one
-  // more is enough. Times are milliseconds of CLOCK_MONOTONIC. Requires: max_failures > 0. Returns whether it was not left out
+  // One more failure; with max_failures in a row the backend is left out for left_out_ms. Once it is readmitted one more is
+  // enough. Times are milliseconds of CLOCK_MONOTONIC. Requires: max_failures > 0. Returns whether it was not left out
   // before and is now.
-  bool failed(int64_t now_ms, uint32_t max_failures, int64_t left_out_ms);
-  // It answered: no failures in a row. It stays left out until its time comes, for this may be an old request.
-  void succeeded();
+  bool failed(int64_t now_ms, uint32_t max_failures, int64_t left_out_ms, bool reached = true);
+  // It answered: no failures in a row. Before its time is over it stays left out, for this may be an old request.
+  void succeeded(int64_t now_ms);
   bool left_out(int64_t now_ms) const { return now_ms < state().left_out_until_ms; }
+  // Out or due.
+  bool is_out() const { return state().left_out_until_ms != 0; }
+  // It is due and the caller is the one to try it; nobody else will within for_ms.
+  bool begin_trial(int64_t now_ms, int64_t for_ms);
+  // The trial goes on: it stays out until then. Harmless when it is good.
+  void hold_trial(int64_t until_ms);
+  // It may be chosen again; its failures stay.
+  void readmit();
   State state() const;
 
  private:
+  template <class Change>
+  bool change(Change change);
+
   uint64_t word_ = 0;
 };
 

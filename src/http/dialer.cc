@@ -13,7 +13,7 @@
 
 namespace goma::http {
 
-Dialer::Dialer(Runtime& runtime, PeerPool& pool) : runtime_(runtime), pool_(pool), stream_(runtime.buffers) {
+Dialer::Dialer(Runtime& runtime, PeerPool& pool, DialPurpose purpose) : runtime_(runtime), pool_(pool), stream_(runtime.buffers), purpose_(purpose) {
   deadline_.bind<&Dialer::on_deadline>(runtime.wheel, this);
   lookup_.bind<&Dialer::on_resolved>(this);
 }

@@ -24,7 +24,7 @@ namespace goma::http {
 
 class Dialer final : public BackendConnection {
  public:
-  Dialer(Runtime& runtime, PeerPool& pool);
+  Dialer(Runtime& runtime, PeerPool& pool, DialPurpose purpose);
 
   // Starts; may end before it returns.
   void dial();
@@ -34,6 +34,7 @@ class Dialer final : public BackendConnection {
   core::Stream& stream() { return stream_; }
   // HTTP/2 follows.
   bool http2() const { return http2_; }
+  DialPurpose purpose() const { return purpose_; }
 
  private:
   enum class State : unsigned char { resolving, connecting, securing, done };
@@ -58,6 +59,7 @@ class Dialer final : public BackendConnection {
   size_t next_address_ = 0;
   std::string reason_;  // of a failed handshake
   bool http2_ = false;
+  DialPurpose purpose_;
   State state_ = State::resolving;
 };
 

@@ -62,7 +62,11 @@ void Forward::start() {
 }
 
 void Forward::attempt(bool fresh) {
-  backend_ = x_.route()->upstream->choose(x_.now_ms(), tried_, backend_);
+  const RequestHead& request = x_.request();
+  const bool repeatable = request_ended_ && is_repeatable(request.method, request.upgrade) && x_.trace.retries < x_.site()->retries();
+  const Upstream::Choice choice = x_.route()->upstream->choose({x_.now_ms(), &tried_, backend_, repeatable});
+  backend_ = choice.backend;
+  trial_ = choice.trial;
   if (backend_ == nullptr) {
     x_.fail(503, "503 service unavailable", Ending::backend_connect);
     return;
@@ -169,7 +173,8 @@ void Forward::on_backend_informational(const ResponseHead& head) { x_.respond_in
 
 void Forward::on_backend_head(ResponseHead& head) {
   head_seen_ = true;
-  backend_->pool->succeeded();
+  if (trial_) backend_->pool->passed_trial();
+  else backend_->pool->succeeded(x_.now_ms());
   x_.trace.backend_status = head.status;
   x_.trace.backend_us = x_.runtime().loop.now_us() - x_.trace.backend_start_us;
   ResponseHead& response = x_.response();
@@ -200,7 +205,7 @@ void Forward::on_backend_failure(const Failure& failure) {
   x_.trace.failure = failure.kind == Failure::Kind::tls ? x_.arena().join("tls: ", failure.detail) : failure_name(failure.kind);
   const bool kept_one_went = failure.reused && lost_connection(failure.kind);
   const bool queue = failure.kind == Failure::Kind::queue_full || failure.kind == Failure::Kind::queue_timeout;
-  if (backend_ != nullptr && !queue && !kept_one_went) backend_->pool->failed(x_.now_ms());
+  if (backend_ != nullptr && !queue && !kept_one_went) backend_->pool->failed(x_.now_ms(), failure.kind);
   if (!go_on(failure)) give_up(failure);
 }
 

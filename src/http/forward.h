@@ -66,6 +66,7 @@ class Forward final : public BackendHandler, private PeerPool::Waiter {
   BackendStream* stream_ = nullptr;
   BackendSet tried_;
   int replaced_ = 0;          // connections that turned out to take nothing
+  bool trial_ = false;        // what becomes of it says whether the backend is good again
   bool body_taken_ = false;   // request body has left: no second attempt
   bool request_ended_ = false;
   bool full_ = false;         // the backend takes no more for now

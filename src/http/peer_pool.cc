@@ -18,6 +18,12 @@
 
 namespace goma::http {
 
+namespace {
+
+constexpr int64_t trial_patience_ms = 1000;
+
+}  // namespace
+
 using ConnectionList = core::List<BackendConnection, &BackendConnection::hook>;
 
 struct PeerPool::Lists {
@@ -98,7 +104,7 @@ H1Client* PeerPool::idle_one(bool fresh) {
 size_t PeerPool::streams_expected() const { return multiplexed_ ? streams_per_connection_ : 1; }
 
 void PeerPool::open_for_waiters() {
-  while (waiting_ > (connecting_ + settling_) * streams_expected() && may_open()) open_one();
+  while (waiting_ > (connecting_ + settling_) * streams_expected() && may_open()) open_one(DialPurpose::waiters);
 }
 
 void PeerPool::enqueue(Waiter& waiter, int64_t patience_ms) {
@@ -108,12 +114,12 @@ void PeerPool::enqueue(Waiter& waiter, int64_t patience_ms) {
   waiter.deadline.in(patience_ms);
 }
 
-void PeerPool::open_one() {
-  auto made = std::make_unique<Dialer>(runtime_, *this);
+void PeerPool::open_one(DialPurpose purpose) {
+  auto made = std::make_unique<Dialer>(runtime_, *this, purpose);
   Dialer& dialer = *made.release();  // owned by this pool's lists from here on
   lists_->busy.push_back(dialer);
   ++total_;
-  ++connecting_;
+  if (purpose == DialPurpose::waiters) ++connecting_;
   dialer.dial();
 }
 
@@ -127,7 +133,8 @@ PeerPool::Waiter* PeerPool::next_waiter() {
 
 // The dialer's place in the total goes over to the connection.
 void PeerPool::dialed(Dialer& dialer) {
-  --connecting_;
+  if (dialer.purpose() == DialPurpose::waiters) --connecting_;
+  if (dialer.purpose() == DialPurpose::trial) reached();
   if (endpoint_ != nullptr) endpoint_->metrics.opened();
   if (dialer.http2()) {
     begin_http2(dialer);
@@ -203,11 +210,13 @@ void PeerPool::leaves(H2Client& connection) {
 }
 
 void PeerPool::dial_failed(Dialer& dialer, const Failure& failure) {
-  --connecting_;
+  if (dialer.purpose() == DialPurpose::waiters) --connecting_;
   --total_;
   discard(dialer);
   if (endpoint_ != nullptr) endpoint_->metrics.failed(failure.kind);
   if (failure.kind == Failure::Kind::tls) tell(failure);
+  if (dialer.purpose() == DialPurpose::trial) failed(runtime_.loop.now_ms(), failure.kind);
+  if (dialer.purpose() != DialPurpose::waiters) return;
   if (multiplexed_ && connecting_ != 0) return;  // the others are still to come
   for (size_t n = multiplexed_ ? waiting_ : 1; n != 0; --n) {
     Waiter* waiter = next_waiter();
@@ -300,10 +309,42 @@ void PeerPool::withdraw(Waiter& waiter) {
   --waiting_;
 }
 
-void PeerPool::failed(int64_t now_ms) {
-  if (limits_.max_fails == 0 || !health_->failed(now_ms, static_cast<uint32_t>(limits_.max_fails), limits_.eject_ms)) return;
+void PeerPool::failed(int64_t now_ms, Failure::Kind kind) {
+  if (limits_.max_fails == 0 || !health_->failed(now_ms, static_cast<uint32_t>(limits_.max_fails), limits_.eject_ms, !unreachable(kind))) return;
   if (endpoint_ != nullptr) endpoint_->metrics.ejected();
   core::log::warn("backend keeps failing and is left out where others can do it", {{"backend", host() + ':' + std::to_string(port())}, {"for", core::print_duration(core::Duration::from_ms(limits_.eject_ms))}});
+}
+
+bool PeerPool::wants_trial(int64_t now_ms, bool repeatable) {
+  if (on_trial_since_ms_ != 0) {
+    if (!repeatable && now_ms - on_trial_since_ms_ < trial_patience_ms) return false;
+    on_trial_since_ms_ = 0;
+    health_->hold_trial(now_ms + limits_.eject_ms);
+    return true;
+  }
+  const int64_t handshake_ms = limits_.handshake_ms > 0 ? limits_.handshake_ms : limits_.connect_ms;
+  if (!health_->begin_trial(now_ms, limits_.connect_ms + handshake_ms)) return false;
+  if (may_open()) open_one(DialPurpose::trial);
+  else reached();  // the connections that there are say so
+  return false;
+}
+
+// What was out because it could not be reached is good; what failed to answer is on trial, for as long as it was out.
+void PeerPool::reached() {
+  if (!health_->is_out()) return;
+  if (!health_->state().reached) return back("a backend can be reached again");
+  on_trial_since_ms_ = runtime_.loop.now_ms();
+  health_->hold_trial(on_trial_since_ms_ + limits_.eject_ms);
+}
+
+void PeerPool::passed_trial() {
+  back("a backend answers again");
+  health_->succeeded(runtime_.loop.now_ms());
+}
+
+void PeerPool::back(std::string_view how) {
+  health_->readmit();
+  core::log::info(how, {{"backend", host() + ':' + std::to_string(port())}});
 }
 
 // Also tells the table that the backend is still in use.

@@ -67,6 +67,12 @@ enum class BackendProtocol : unsigned char {
   h2c,        // HTTP/2 without TLS, known beforehand (RFC 9113 3.3)
 };
 
+// Why a connection is made.
+enum class DialPurpose : unsigned char {
+  waiters,  // somebody waits for one
+  trial,    // to see whether a backend that was left out can be reached; nobody waits
+};
+
 // What tells pools apart.
 struct Peer {
   std::string host;
@@ -138,9 +144,14 @@ class PeerPool {
 
   // Passive health (goma-config 8.4): consecutive failures, of all workers together, eject the endpoint for a while;
   // any response clears them.
-  void failed(int64_t now_ms);
-  void succeeded() { health_->succeeded(); }
-  bool ejected(int64_t now_ms) const { return health_->left_out(now_ms); }
+  void failed(int64_t now_ms, Failure::Kind kind);
+  void succeeded(int64_t now_ms) { health_->succeeded(now_ms); }
+  bool is_out() const { return health_->is_out(); }
+  // For one that is out, while others serve: when its time is over a connection is made for nobody, and what put it out is
+  // disproved. One that could not be reached is good once it can be. One that failed to answer has to answer one request
+  // on trial: true, this one is it. A request that can be repeated elsewhere is taken at once, another one after a second.
+  bool wants_trial(int64_t now_ms, bool repeatable);
+  void passed_trial();
 
  private:
   friend class PeerPools;
@@ -148,7 +159,9 @@ class PeerPool {
   bool may_open() const;
   size_t streams_expected() const;
   H1Client* idle_one(bool fresh);
-  void open_one();
+  void open_one(DialPurpose purpose);
+  void reached();
+  void back(std::string_view how);
   void open_for_waiters();
   void lend_stream(H2Client& connection, Waiter& waiter);
   void begin_http2(Dialer& dialer);
@@ -171,7 +184,7 @@ class PeerPool {
   std::unique_ptr<Lists> lists_;
   core::Deferred burial_;
   size_t total_ = 0;
-  size_t connecting_ = 0;
+  size_t connecting_ = 0;  // for those who wait
   size_t settling_ = 0;    // HTTP/2 connections whose settings are awaited
   size_t idle_count_ = 0;
   size_t waiting_ = 0;
@@ -179,6 +192,7 @@ class PeerPool {
   size_t streams_per_connection_ = 100;  // how many, with the same reservation
   core::Health own_health_;  // where the host's table has no room
   core::Health* health_ = &own_health_;
+  int64_t on_trial_since_ms_ = 0;  // it was reached and has to answer a request; 0: no
   int64_t told_ms_ = -1000;  // when the log was last told of a failure
 };
 

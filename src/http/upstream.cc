@@ -47,14 +47,31 @@ Backend* Upstream::take_turn(Admits admits) {
   return &backends_[best];
 }
 
-Backend* Upstream::choose(int64_t now_ms, const BackendSet& tried, const Backend* last) {
-  if (backends_.size() == 1) return &backends_[0];
-  const auto is_new = [&](const Backend& b) { return !tried.has(number_of(b)); };
-  Backend* chosen = take_turn([&](const Backend& b) { return is_new(b) && !b.pool->ejected(now_ms); });
+// Nobody waits for a backend that is out while others serve: it is looked at beside the traffic.
+template <class Admits>
+Backend* Upstream::on_trial(const Wish& wish, Admits admits) {
+  for (Backend& backend : backends_) {
+    if (backend.weight == 0 || !backend.pool->is_out() || !admits(backend)) continue;
+    if (backend.pool->wants_trial(wish.now_ms, wish.repeatable)) return &backend;
+  }
+  return nullptr;
+}
+
+Upstream::Choice Upstream::choose(const Wish& wish) {
+  if (backends_.size() == 1) return {&backends_[0]};
+  const auto is_new = [&](const Backend& b) { return wish.tried == nullptr || !wish.tried->has(number_of(b)); };
+  bool some_out = false;
+  Backend* chosen = take_turn([&](const Backend& b) {
+    const bool out = b.pool->is_out();
+    some_out |= out;
+    return !out && is_new(b);
+  });
+  Backend* trial = chosen != nullptr && some_out ? on_trial(wish, is_new) : nullptr;
+  if (trial != nullptr) return {trial, true};
   // Ejection never leaves a route without a backend (goma-config 8.4).
   if (chosen == nullptr) chosen = take_turn(is_new);
-  if (chosen == nullptr) chosen = take_turn([&](const Backend& b) { return &b != last; });
-  return chosen != nullptr ? chosen : take_turn([](const Backend&) { return true; });
+  if (chosen == nullptr) chosen = take_turn([&](const Backend& b) { return &b != wish.last; });
+  return {chosen != nullptr ? chosen : take_turn([](const Backend&) { return true; })};
 }
 
 bool Upstream::all_tried(const BackendSet& tried) const {

@@ -53,9 +53,19 @@ class Upstream {
   explicit Upstream(std::vector<Backend> backends);
   // Finds the pools of the worker. Loop thread.
   void bind(PeerPools& pools);
-  // The backend whose turn it is: one that was not tried and is not left out, else one that was not tried, else another
-  // than the last. Null when all weights are zero.
-  Backend* choose(int64_t now_ms, const BackendSet& tried = {}, const Backend* last = nullptr);
+  struct Wish {
+    int64_t now_ms = 0;
+    const BackendSet* tried = nullptr;  // null: none
+    const Backend* last = nullptr;      // that was tried
+    bool repeatable = false;            // the request may be sent once more when it was written
+  };
+  struct Choice {
+    Backend* backend = nullptr;
+    bool trial = false;  // what becomes of this request says whether the backend is good again
+  };
+  // The backend whose turn it is: one that was not tried and is not left out, or wants a trial; else one that was not tried,
+  // else another than the last. Null when all weights are zero.
+  Choice choose(const Wish& wish);
   void note_tried(BackendSet& tried, const Backend& backend, core::Arena& arena) const { tried.add(number_of(backend), backends_.size(), arena); }
   // There is no other one to go on to.
   bool all_tried(const BackendSet& tried) const;
@@ -65,6 +75,8 @@ class Upstream {
   size_t number_of(const Backend& backend) const { return static_cast<size_t>(&backend - backends_.data()); }
   template <class Admits>
   Backend* take_turn(Admits admits);
+  template <class Admits>
+  Backend* on_trial(const Wish& wish, Admits admits);
 
   std::vector<Backend> backends_;
   std::vector<int64_t> current_;  // of smooth weighted round robin

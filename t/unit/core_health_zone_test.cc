@@ -40,10 +40,10 @@ void failures_in_a_row_leave_it_out() {
 void an_answer_ends_the_row() {
   Health health;
   health.failed(start, 2, 10'000);
-  health.succeeded();
+  health.succeeded(start);
   CHECK(!health.failed(start, 2, 10'000));
   CHECK(health.failed(start, 2, 10'000));
-  health.succeeded();
+  health.succeeded(start);
   CHECK(health.left_out(start));  // the answer may be to an old request
 }
 
@@ -53,8 +53,33 @@ void one_more_is_enough_on_probation() {
   CHECK(!health.failed(start + 1, 3, 10'000));  // it was left out already
   CHECK(health.left_out(start + 10'000));       // and is so for longer
   CHECK(health.failed(start + 20'000, 3, 10'000));
-  health.succeeded();
+  health.succeeded(start);
   CHECK(!health.failed(start + 40'000, 3, 10'000));
+}
+
+// When its time is over one worker tries it, and for all others it is out until that is known or has taken too long.
+void one_trial_at_a_time() {
+  Health health;
+  CHECK(!health.begin_trial(start, 1'000));  // it is good
+  for (int i = 0; i < 2; ++i) health.failed(start, 2, 10'000, false);
+  CHECK(health.is_out() && !health.state().reached);
+  CHECK(!health.begin_trial(start + 9'999, 1'000));
+  CHECK(health.is_out());
+  CHECK(health.begin_trial(start + 10'000, 1'000));
+  CHECK(!health.begin_trial(start + 10'500, 1'000));
+  CHECK(health.begin_trial(start + 11'000, 1'000));  // whoever had it is gone
+  health.hold_trial(start + 20'000);
+  CHECK(!health.begin_trial(start + 12'000, 1'000));
+  health.readmit();
+  CHECK(!health.is_out());
+  CHECK(health.failed(start + 12'000, 2, 10'000));  // one more is enough
+  CHECK(health.state().reached);
+  health.succeeded(start + 12'001);
+  CHECK(health.is_out());
+  health.succeeded(start + 22'000);  // asked for lack of others, and it answered
+  CHECK(!health.is_out() && health.state().failures == 0);
+  health.hold_trial(start + 50'000);
+  CHECK(!health.is_out());
 }
 
 void a_backend_has_one_cell() {
@@ -117,5 +142,5 @@ void processes_count_together() {
 
 }  // namespace
 
-GOMA_TESTS(failures_in_a_row_leave_it_out, an_answer_ends_the_row, one_more_is_enough_on_probation, a_backend_has_one_cell,
+GOMA_TESTS(one_trial_at_a_time, failures_in_a_row_leave_it_out, an_answer_ends_the_row, one_more_is_enough_on_probation, a_backend_has_one_cell,
            a_full_table_gives_on_what_nobody_asks_for, processes_count_together)
