@@ -163,6 +163,7 @@ Result<void> apply_verb(Command& c, const std::vector<std::string>& words) {
     if (c.what != "schema" && c.what != "markdown" && c.what != "man") return usage("describe wants schema, markdown or man");
   } else if (verb == "config" && words.size() > 1 && words[1] == "check") {
     c.verb = V::test;
+    c.file_only = true;
   } else if (verb == "config" && words.size() > 1 && words[1] == "init") {
     c.verb = V::init;
     if (c.output.empty()) return usage("config init wants -o FILE");

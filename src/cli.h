@@ -24,6 +24,7 @@ struct Command {
   std::string user, group;  // -g "user NAME; group NAME"
   int workers = 0;          // 0 = one per core
   bool quiet = false;
+  bool file_only = false;   // a check of the file that leaves this machine out
   bool strict = false;
   bool json = false;        // --format json
   bool daemon = false;

@@ -19,6 +19,8 @@
 #include "core/master.h"
 #include "core/places.h"
 #include "core/process.h"
+#include "core/rehearsal.h"
+#include "core/safe_open.h"
 #include "demo_backend.h"
 #include "http/config.h"
 #include "http/server.h"
@@ -43,17 +45,46 @@ std::string config_path(const Command& command) {
 
 // --- verbs -----------------------------------------------------------------------------------------------------------
 
+// The instance that the command line names. `make`: its run directory is made.
+core::Result<core::Settings> settings_for(const Command& command, const std::vector<std::string>& words, bool make) {
+  core::Settings settings;
+  settings.version = GOMA_VERSION;
+  if (!words.empty()) {
+    settings.binary = core::find_binary(words.front());
+    settings.arguments.assign(words.begin() + 1, words.end());
+  }
+  settings.config = config_path(command);
+  settings.workers = command.workers > 0 ? command.workers : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  settings.strict = command.strict;
+  if (core::Result<void> placed = core::find_places(command.prefix, settings, make); !placed) return placed.error();
+  if (::geteuid() != 0) return settings;
+  core::Result<core::process::Identity> identity = core::process::find_identity(command.user, command.group);
+  if (!identity) return core::Error{core::Code::invalid, identity.error().text, 0};
+  settings.identity = std::move(identity).value();
+  if (!settings.identity.warning.empty() && !command.quiet) complain(fmt::format("goma: warning: {}\n", settings.identity.warning), 0);
+  return settings;
+}
+
+// What a start with this command line would meet here.
+int rehearse(const Command& command, const core::Plan& plan, core::Problems& problems) {
+  const core::Result<core::Settings> settings = settings_for(command, {}, false);
+  if (settings.ok()) return core::rehearse(plan, settings.value(), core::instance_at(settings.value()), problems);
+  problems.error("cannot-start", {}, settings.error().text);
+  return 1;
+}
+
 int test(const Command& command) {
   const http::Server service(mod::all_modules());
   const std::string path = config_path(command);
   core::DiskSource source(command.prefix);
-  const core::Loaded loaded = core::load(service, source, path, command.strict);
   const bool dump = command.verb == Verb::dump;
+  const core::Trial trial = [&command](const core::Plan& plan, core::Problems& problems) { return rehearse(command, plan, problems); };
+  const core::Loaded loaded = core::load(service, source, path, command.strict, dump || command.file_only ? core::Trial() : trial);
   if (command.json && !dump) std::fputs((loaded.problems_json + "\n").c_str(), stdout);
   if (!command.json && (!loaded.ok || !command.quiet)) std::fputs(loaded.problems.c_str(), stderr);
   if (!command.json && !command.quiet && !(dump && loaded.ok)) std::fputs((loaded.summary + "\n").c_str(), stderr);
   if (dump && loaded.ok) std::fputs(loaded.plan.summary.c_str(), stdout);
-  return loaded.ok ? 0 : 78;
+  return loaded.code;
 }
 
 int version(bool build) {
@@ -70,7 +101,7 @@ int init(const Command& command) {
   if (!command.force && ::stat(command.output.c_str(), &about) == 0) {
     return complain(fmt::format("goma: {} exists already; -f overwrites it\n", command.output), 1);
   }
-  if (core::Result<void> written = core::process::write_file(command.output, http::config_init_text(), 0600); !written) {
+  if (core::Result<void> written = core::write_safely(command.output, http::config_init_text(), 0600); !written) {
     return complain(fmt::format("goma: {}\n", written.error().text), 1);
   }
   fmt::print("goma: wrote {}; try: goma -c {}\n", command.output, command.output);
@@ -89,7 +120,7 @@ int describe(const Command& command) {
 
 int signal_running(const Command& command) {
   core::Settings settings;
-  if (core::Result<void> placed = core::find_places(command.prefix, settings); !placed) return complain(placed.error().text, 1);
+  if (core::Result<void> placed = core::find_places(command.prefix, settings, false); !placed) return complain(fmt::format("goma: error: {}\n", placed.error().text), 1);
   const pid_t pid = core::process::holder_of(settings.pid_file);
   if (pid == 0) return complain(fmt::format("goma: goma is not running (nobody holds {})\n", settings.pid_file), 3);
   const int number = command.signal == "stop" ? SIGTERM : command.signal == "quit" ? SIGQUIT : command.signal == "reopen" ? SIGUSR1 : SIGHUP;
@@ -97,22 +128,6 @@ int signal_running(const Command& command) {
 }
 
 // --- serve -----------------------------------------------------------------------------------------------------------
-
-core::Result<core::Settings> settings_for(const Command& command, const std::vector<std::string>& words) {
-  core::Settings settings;
-  settings.version = GOMA_VERSION;
-  settings.binary = core::find_binary(words.front());
-  settings.arguments.assign(words.begin() + 1, words.end());
-  settings.config = config_path(command);
-  settings.workers = command.workers > 0 ? command.workers : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  settings.strict = command.strict;
-  if (core::Result<void> placed = core::find_places(command.prefix, settings); !placed) return placed.error();
-  if (::geteuid() != 0) return settings;
-  core::Result<core::process::Identity> identity = core::process::find_identity(command.user, command.group);
-  if (!identity) return core::Error{core::Code::invalid, fmt::format("goma: error: {}\n", identity.error().text), 0};
-  settings.identity = *identity;
-  return settings;
-}
 
 // Goes to the background: the caller stays until the child says that it serves (or ends) and passes its code on.
 // In the child: the end of the line to say it over, and where errors go.
@@ -144,8 +159,8 @@ Background go_to_background() {
 }
 
 int serve(const Command& command, const std::vector<std::string>& words) {
-  core::Result<core::Settings> settings = settings_for(command, words);
-  if (!settings) return complain(settings.error().text, 1);
+  core::Result<core::Settings> settings = settings_for(command, words, true);
+  if (!settings) return complain(fmt::format("goma: error: {}\n", settings.error().text), 1);
   // A master started by an upgrade is in the background already if it is to be.
   const bool upgrade = std::getenv("GOMA_UPGRADE") != nullptr;
   const Background background = command.daemon && !upgrade ? go_to_background() : Background{};

@@ -29,7 +29,8 @@ check(2, "", "a wrong number of workers", "--workers", "many", *where)
 busy = socket.create_server(("127.0.0.1", 0))
 idle.write(read(idle.path("goma.yml")).replace("127.0.0.1:0", "127.0.0.1:%d" % busy.getsockname()[1]), "busy.yml")
 check(1, "in use", "a port in use", "-p", idle.directory, "-c", "busy.yml")
-check(0, "(?i)in use|", "which -t only warns about", "-t", "-p", idle.directory, "-c", "busy.yml")
+check(1, "busy.yml:[0-9]+:.*in use(.|\n)*held by", "and with -t, at its key, with who has it", "-t", "-p", idle.directory, "-c", "busy.yml")
+check(0, "ok", "which is nothing to the file itself", "config", "check", "-p", idle.directory, "-c", "busy.yml")
 
 
 def control(code, hint, name, *arguments, **options):

@@ -10,6 +10,7 @@
 #include <ctime>
 
 #include "core/log.h"
+#include "core/rehearsal.h"
 #include "core/rotate.h"
 #include "core/worker.h"
 
@@ -51,7 +52,13 @@ void Change::start(const Fork& fork, int workers, bool renew, std::vector<pid_t>
   next_->workers = workers;
   Renewal renewal;
   if (renew && current_ != nullptr) renewal = {current_->bundle.get(), current_->plan.certificates};
-  loader_.start(loop_, fork, service_, settings_, [this](Loaded result) { loaded(std::move(result)); }, renewal);
+  // The log is made there too: the disk that it is on may be slow, and the finding has the place of its key.
+  const Trial make = [this](const Plan& plan, Problems& problems) {
+    const Result<void> made = make_log(plan, settings_);
+    if (!made.ok()) tell_log(plan, made.error(), problems);
+    return made.ok() ? 0 : 78;
+  };
+  loader_.start(loop_, fork, service_, settings_, make, [this](Loaded result) { loaded(std::move(result)); }, renewal);
 }
 
 void Change::loaded(Loaded result) {
@@ -62,7 +69,6 @@ void Change::loaded(Loaded result) {
   next_->bundle = std::move(result.bundle);
   next_->plan = std::move(result.plan);
   if (Result<void> bound = bind_new(); !bound) return refuse(1, bound.error().text);
-  if (Result<void> log_file = make_log(next_->plan, settings_); !log_file) return refuse(1, log_file.error().text);
   prepare_all();
 }
 
@@ -119,7 +125,7 @@ void Change::commit() {
     outcome_.middlewares = differences(current_->plan.middleware_marks, next_->plan.middleware_marks);
   }
   current_ = std::move(next_);
-  configure_log(current_->plan, settings_.prefix);
+  configure_log(current_->plan, settings_);
   family_.each([this](Child& child) {
     if (child.ready == current_->number) family_.commit(child, *current_);
   });

@@ -4,12 +4,12 @@
 #include "core/control.h"
 
 #include <fmt/format.h>
-#include <grp.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "core/safe_open.h"
 
 namespace goma::core {
 
@@ -53,13 +53,6 @@ void append_lines(std::string& to, char kind, std::string_view text) {
   }
 }
 
-// What the socket gets to say about its owner: 0660, and the group "goma" where there is one.
-void set_rights(const std::string& path) {
-  ::chmod(path.c_str(), 0660);
-  const group* named = ::geteuid() == 0 ? ::getgrnam("goma") : nullptr;
-  if (named != nullptr && ::chown(path.c_str(), 0, named->gr_gid) != 0) return;
-}
-
 }  // namespace
 
 void Control::Client::on_ready(unsigned ready) {
@@ -98,27 +91,30 @@ Control::Control(Loop& loop, Handler handler) : loop_(loop), handler_(std::move(
 Control::~Control() = default;
 void Control::sweep() { dropped_.clear(); }
 
-Result<void> Control::open(const std::string& path) {
-  const std::string fresh = path + ".new";
-  ::unlink(fresh.c_str());
-  Result<int> fd = listen_unix(fresh, 0600);
-  if (!fd) return Error{fd.error().code, fmt::format("cannot listen on {}: {}", path, fd.error().text), fd.error().system};
-  set_rights(fresh);
-  if (::rename(fresh.c_str(), path.c_str()) != 0) {
+Result<void> Control::open(const std::string& path, gid_t operators) {
+  const auto failed = [&path](const Error& why) { return Error{why.code, fmt::format("cannot listen on {}: {}", path, why.text), why.system}; };
+  const Result<Spot> spot = Spot::find(path);
+  if (!spot.ok()) return failed(spot.error());
+  const Spot fresh = spot.value().beside(spot.value().name() + ".new");
+  fresh.remove();
+  Result<int> bound = listen_unix(path + ".new", 0660);
+  if (!bound) return failed(bound.error());
+  Descriptor listening(*bound);
+  const bool given = ::geteuid() != 0 || fresh.give_socket(operators);
+  if (!given || !fresh.rename(spot.value().name())) {
     const int number = errno;
-    ::close(*fd);
-    ::unlink(fresh.c_str());
-    return Error::from_errno(Code::refused, fmt::format("cannot listen on {}", path), number);
+    fresh.remove();
+    return failed(Error::from_errno(Code::refused, "the socket was taken away", number));
   }
-  listening_.reset(*fd);
+  listening_ = std::move(listening);
   path_ = path;
   sweep_.bind<&Control::sweep>(this);
-  watch_.open_level<&Control::on_connection>(loop_, *fd, this);
+  watch_.open_level<&Control::on_connection>(loop_, listening_.get(), this);
   return {};
 }
 
 void Control::remove() {
-  if (listening_) ::unlink(path_.c_str());
+  if (listening_) remove_safely(path_);
   abandon();
 }
 

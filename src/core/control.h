@@ -7,6 +7,8 @@
 // The master never waits for a client: answers are buffered, and a client that neither asks nor reads in time goes.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -42,8 +44,8 @@ class Control {
   Control& operator=(const Control&) = delete;
   ~Control();
 
-  // Listens at this path, in the place of whoever did before (0660, group "goma" where there is one).
-  Result<void> open(const std::string& path);
+  // Listens at this path, in the place of whoever did before (0660, of this group where it is not 0).
+  Result<void> open(const std::string& path, gid_t operators);
   // Removes the socket from the file system.
   void remove();
   // Stops listening and leaves the path to a successor.

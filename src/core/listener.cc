@@ -17,6 +17,7 @@
 #include <sstream>
 
 #include "core/process.h"
+#include "core/safe_open.h"
 #include "core/socket.h"
 
 namespace goma::core {
@@ -57,6 +58,20 @@ void find_listeners(const char* table, std::string_view wanted, const Address& a
   }
 }
 
+// Whether a process that we may look into has one of these sockets open.
+bool holds(pid_t pid, const std::set<std::string>& inodes) {
+  const std::string folder = fmt::format("/proc/{}/fd", pid);
+  DIR* descriptors = ::opendir(folder.c_str());
+  bool found = false;
+  while (const dirent* descriptor = descriptors != nullptr ? ::readdir(descriptors) : nullptr) {
+    char target[64];
+    const ssize_t n = ::readlink(fmt::format("{}/{}", folder, descriptor->d_name).c_str(), target, sizeof target);
+    found = found || (n > 0 && inodes.contains(std::string(target, static_cast<size_t>(n))));
+  }
+  if (descriptors != nullptr) ::closedir(descriptors);
+  return found;
+}
+
 // The first process, of those we may look into, that has one of these sockets open; 0 when there is none.
 pid_t first_holder(const std::set<std::string>& inodes, const std::vector<pid_t>& friends) {
   DIR* processes = ::opendir("/proc");
@@ -65,15 +80,7 @@ pid_t first_holder(const std::set<std::string>& inodes, const std::vector<pid_t>
   while (const dirent* entry = ::readdir(processes)) {
     const pid_t pid = static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
     if (pid <= 0 || holder != 0 || std::find(friends.begin(), friends.end(), pid) != friends.end()) continue;
-    const std::string folder = fmt::format("/proc/{}/fd", pid);
-    DIR* descriptors = ::opendir(folder.c_str());
-    if (descriptors == nullptr) continue;
-    while (const dirent* descriptor = ::readdir(descriptors)) {
-      char target[64];
-      const ssize_t n = ::readlink(fmt::format("{}/{}", folder, descriptor->d_name).c_str(), target, sizeof target);
-      if (n > 0 && inodes.contains(std::string(target, static_cast<size_t>(n)))) holder = pid;
-    }
-    ::closedir(descriptors);
+    if (holds(pid, inodes)) holder = pid;
   }
   ::closedir(processes);
   return holder;
@@ -91,12 +98,31 @@ Wanted take_apart(const std::string& text) {
   return marked ? Wanted{text.substr(0, 4), text.substr(4)} : Wanted{"", text};
 }
 
-pid_t stranger_at(const Address& address, bool udp, const std::vector<pid_t>& friends) {
-  if (address.port() == 0) return 0;
+// The sockets that hold an address, as /proc names them.
+std::set<std::string> sockets_at(const Address& address, bool udp) {
   std::set<std::string> inodes;
+  if (address.port() == 0) return inodes;
   const std::string_view state = udp ? "07" : "0A";  // unconnected, listening
   find_listeners(udp ? "/proc/net/udp" : "/proc/net/tcp", state, address, inodes);
   find_listeners(udp ? "/proc/net/udp6" : "/proc/net/tcp6", state, address, inodes);
+  return inodes;
+}
+
+std::set<std::string> sockets_at(const std::string& path) {
+  std::set<std::string> inodes;
+  std::istringstream lines(process::read_small_file("/proc/net/unix"));
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string skipped, inode, name;
+    for (int i = 0; i < 6; ++i) words >> skipped;
+    words >> inode >> name;
+    if (name == path) inodes.insert("socket:[" + inode + "]");
+  }
+  return inodes;
+}
+
+pid_t stranger_at(const Address& address, bool udp, const std::vector<pid_t>& friends) {
+  const std::set<std::string> inodes = sockets_at(address, udp);
   return inodes.empty() ? 0 : first_holder(inodes, friends);
 }
 
@@ -109,22 +135,31 @@ Error in_use(const Plan::Address& address, const Address& bound, pid_t holder) {
   return Error{Code::refused, text, EADDRINUSE};
 }
 
-Error cannot_listen(const Plan::Address& address, const std::string& bound, int number) {
-  std::string text = fmt::format("cannot listen on {}: {}  [cannot-listen]", bound, std::strerror(number));
+Error cannot_listen(const Plan::Address& address, const std::string& bound, const std::string& why, int number) {
+  std::string text = fmt::format("cannot listen on {}: {}  [cannot-listen]", bound, why);
   if (!address.place.empty()) text += fmt::format("\n   from {}", address.place);
   if (number == EACCES) text += "\n   = ports below 1024 need root or the capability CAP_NET_BIND_SERVICE";
   return Error{Code::refused, text, number};
+}
+
+// A link that is not followed is told in full; the rest as the kernel says it.
+Error cannot_bind_unix(const Plan::Address& address, const std::string& path, const Error& why) {
+  return cannot_listen(address, "unix:" + path, why.system == ELOOP ? why.text : std::strerror(why.system), why.system);
+}
+
+std::string unix_path(const std::string& text, const std::string& prefix) {
+  const std::string path = text.substr(5);
+  return path.starts_with('/') || prefix.empty() ? path : prefix + "/" + path;
 }
 
 Result<Listeners::Group> open_unix(const Plan::Address& address, const std::string& prefix) {
   Listeners::Group group;
   group.text = address.text;
   group.shared = true;
-  group.path = address.text.substr(5);
-  if (!group.path.starts_with('/') && !prefix.empty()) group.path = prefix + "/" + group.path;
+  group.path = unix_path(address.text, prefix);
   group.address = "unix:" + group.path;
   Result<int> fd = listen_unix(group.path, 0666);
-  if (!fd) return cannot_listen(address, group.address, fd.error().system);
+  if (!fd) return cannot_bind_unix(address, group.path, fd.error());
   group.fds.push_back(*fd);
   return group;
 }
@@ -138,13 +173,13 @@ Result<int> open_one(const Address& address, const Wanted& wanted) {
 Result<void> open_ip(const Plan::Address& address, size_t slots, const std::vector<pid_t>& friends, Listeners::Group& group) {
   const Wanted wanted = take_apart(address.text);
   std::optional<Address> end = group.fds.empty() ? Address::parse(wanted.rest) : local_address(group.fds.front());
-  if (!end) return cannot_listen(address, address.text, EINVAL);
+  if (!end) return cannot_listen(address, address.text, std::strerror(EINVAL), EINVAL);
   const pid_t holder = group.fds.empty() ? stranger_at(*end, wanted.udp(), friends) : 0;
   if (holder != 0) return in_use(address, *end, holder);
   while (group.fds.size() < slots) {
     Result<int> fd = open_one(*end, wanted);
     if (!fd && fd.error().system == EADDRINUSE) return in_use(address, *end, 0);
-    if (!fd) return cannot_listen(address, end->text(), fd.error().system);
+    if (!fd) return cannot_listen(address, end->text(), std::strerror(fd.error().system), fd.error().system);
     group.fds.push_back(*fd);
     if (group.fds.size() == 1) end = local_address(*fd);
   }
@@ -152,7 +187,33 @@ Result<void> open_ip(const Plan::Address& address, size_t slots, const std::vect
   return {};
 }
 
+bool friends_hold(const std::set<std::string>& inodes, const std::vector<pid_t>& friends) {
+  return std::any_of(friends.begin(), friends.end(), [&inodes](pid_t pid) { return holds(pid, inodes); });
+}
+
+Result<void> could_listen_unix(const Plan::Address& address, const std::string& prefix, const std::vector<pid_t>& friends) {
+  const std::string path = unix_path(address.text, prefix);
+  if (friends_hold(sockets_at(path), friends)) return {};
+  const Result<void> allowed = may_listen_unix(path);
+  return allowed.ok() ? Result<void>() : cannot_bind_unix(address, path, allowed.error());
+}
+
 }  // namespace
+
+Result<void> could_listen(const Plan::Address& address, const std::string& prefix, const std::vector<pid_t>& friends) {
+  if (address.text.starts_with("unix:")) return could_listen_unix(address, prefix, friends);
+  const Wanted wanted = take_apart(address.text);
+  const std::optional<Address> end = Address::parse(wanted.rest);
+  if (!end) return cannot_listen(address, address.text, std::strerror(EINVAL), EINVAL);
+  const std::set<std::string> inodes = sockets_at(*end, wanted.udp());
+  if (const pid_t holder = inodes.empty() ? 0 : first_holder(inodes, friends); holder != 0) return in_use(address, *end, holder);
+  if (friends_hold(inodes, friends)) return {};
+  const Result<int> bound = wanted.udp() ? bind_datagrams(*end) : listen_on(*end, {.listens = false});
+  if (!bound.ok() && bound.error().system == EADDRINUSE) return in_use(address, *end, 0);
+  if (!bound.ok()) return cannot_listen(address, end->text(), std::strerror(bound.error().system), bound.error().system);
+  ::close(bound.value());
+  return {};
+}
 
 Listeners::~Listeners() {
   for (auto& [text, group] : groups_) close_group(group);
@@ -208,7 +269,7 @@ void Listeners::keep_only(const std::vector<Plan::Address>& addresses) {
       continue;
     }
     close_group(next->second);
-    if (!next->second.path.empty()) ::unlink(next->second.path.c_str());
+    if (!next->second.path.empty()) remove_safely(next->second.path);
     next = groups_.erase(next);
   }
 }

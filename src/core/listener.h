@@ -19,6 +19,10 @@
 
 namespace goma::core {
 
+// Whether Listeners::open could have this address, tried without taking it: held by friends is well, held by others or
+// not allowed is the same error as there.
+Result<void> could_listen(const Plan::Address& address, const std::string& prefix, const std::vector<pid_t>& friends);
+
 class Listeners {
  public:
   struct Group {

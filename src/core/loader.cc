@@ -23,7 +23,7 @@ constexpr uint32_t outcome = 1;
 
 std::string pack(const Loaded& loaded) {
   Pack p;
-  p.number(loaded.ok).text(loaded.problems).text(loaded.problems_json).text(loaded.summary);
+  p.number(loaded.ok).number(static_cast<uint64_t>(loaded.code)).text(loaded.problems).text(loaded.problems_json).text(loaded.summary);
   pack_plan(p, loaded.plan);
   return p.bytes();
 }
@@ -31,6 +31,7 @@ std::string pack(const Loaded& loaded) {
 bool unpack(std::string_view bytes, Loaded& loaded) {
   Unpack u(bytes);
   loaded.ok = u.number() != 0;
+  loaded.code = static_cast<int>(u.number());
   loaded.problems = u.text();
   loaded.problems_json = u.text();
   loaded.summary = u.text();
@@ -40,6 +41,7 @@ bool unpack(std::string_view bytes, Loaded& loaded) {
 
 Loaded failure(const std::string& reason) {
   Loaded loaded;
+  loaded.code = 78;
   loaded.problems = fmt::format("goma: error: {}\n", reason);
   loaded.problems_json = "[]";
   loaded.summary = fmt::format("goma: {}", reason);
@@ -47,7 +49,7 @@ Loaded failure(const std::string& reason) {
 }
 
 // The whole life of the child.
-void run(int fd, const Service& service, const Settings& settings, const Renewal& renewal) {
+void run(int fd, const Service& service, const Settings& settings, const Trial& trial, const Renewal& renewal) {
   process::set_title("goma: loader");
   process::step_back();
   DiskSource source(settings.prefix);
@@ -55,7 +57,7 @@ void run(int fd, const Service& service, const Settings& settings, const Renewal
     Result<std::unique_ptr<BundleSource>> old = BundleSource::open(renewal.bundle);
     if (old) source.recall(**old, [&renewal](std::string_view path) { return renewal.concerns(path); });
   }
-  Loaded loaded = load(service, source, settings.config, settings.strict);
+  Loaded loaded = load(service, source, settings.config, settings.strict, trial);
   std::vector<int> fds;
   if (loaded.ok) {
     Result<int> bundle = source.seal();
@@ -126,16 +128,18 @@ Plan unpack_plan(Unpack& u) {
   return plan;
 }
 
-Loaded load(const Service& service, Source& source, const std::string& config, bool strict) {
+Loaded load(const Service& service, Source& source, const std::string& config, bool strict, const Trial& trial) {
   Loaded loaded;
   Problems problems;
   const std::unique_ptr<Built> built = service.build(source, config, problems);
   if (strict) problems.make_strict();
-  loaded.ok = built != nullptr && !problems.has_errors();
+  loaded.code = built == nullptr || problems.has_errors() ? 78 : 0;
+  if (loaded.code == 0) loaded.plan = service.plan(*built);
+  if (loaded.code == 0 && trial) loaded.code = trial(loaded.plan, problems);
+  loaded.ok = loaded.code == 0;
   loaded.problems = problems.render();
   loaded.problems_json = problems.render_json();
   loaded.summary = problems.summary(config);
-  if (loaded.ok) loaded.plan = service.plan(*built);
   return loaded;
 }
 
@@ -149,7 +153,7 @@ Loader::~Loader() {
   if (running()) ::kill(pid_, SIGKILL);
 }
 
-void Loader::start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done,
+void Loader::start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, const Trial& trial, std::function<void(Loaded)> done,
                    const Renewal& renewal) {
   GOMA_CHECK(!running());
   done_ = std::move(done);
@@ -158,7 +162,7 @@ void Loader::start(Loop& loop, const Fork& fork, const Service& service, const S
   const int theirs = line->second;
   std::vector<int> keep{theirs};
   if (renewal.bundle >= 0) keep.push_back(renewal.bundle);
-  pid_ = fork(keep, [&service, &settings, &renewal, theirs] { run(theirs, service, settings, renewal); });
+  pid_ = fork(keep, [&service, &settings, &trial, &renewal, theirs] { run(theirs, service, settings, trial, renewal); });
   const int number = errno;
   ::close(theirs);
   channel_.open<&Loader::on_message, &Loader::on_closed>(loop, line->first, this);
@@ -181,8 +185,10 @@ void Loader::on_message(Message& message) {
   finish(std::move(loaded));
 }
 
+// A process that waits for a dead disk cannot even be killed: it is left to itself.
 void Loader::on_overdue() {
   if (pid_ > 0) ::kill(pid_, SIGKILL);
+  finish(failure(fmt::format("the configuration could not be read within {} s: a file or directory of it does not answer", patience_ms / 1000)));
 }
 
 bool Loader::reaped(pid_t pid, int status) {

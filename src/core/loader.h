@@ -24,6 +24,7 @@ using Fork = std::function<pid_t(const std::vector<int>& keep, const std::functi
 // What a load came to.
 struct Loaded {
   bool ok = false;
+  int code = 0;               // 0; 78 the configuration is wrong; 1 a start would fail on this machine
   Descriptor bundle;          // when ok
   Plan plan;                  // when ok
   std::string problems;       // for people; warnings may accompany success
@@ -43,8 +44,12 @@ struct Renewal {
 void pack_plan(Pack& pack, const Plan& plan);
 Plan unpack_plan(Unpack& from);
 
-// Reads, builds and plans through this source; the part of a load that needs no process. The bundle is not sealed.
-Loaded load(const Service& service, Source& source, const std::string& config, bool strict);
+// Holds a plan against the machine; adds findings and returns the exit code that they mean.
+using Trial = std::function<int(const Plan& plan, Problems& problems)>;
+
+// Reads, builds and plans through this source, and tries the plan if it is right; the part of a load that needs no
+// process. The bundle is not sealed.
+Loaded load(const Service& service, Source& source, const std::string& config, bool strict, const Trial& trial = {});
 
 class Loader {
  public:
@@ -56,7 +61,7 @@ class Loader {
   ~Loader();
 
   // Forks the child. Calls done once, later. Requires: not running.
-  void start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, std::function<void(Loaded)> done,
+  void start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, const Trial& trial, std::function<void(Loaded)> done,
              const Renewal& renewal = {});
   bool running() const { return pid_ > 0; }
   // The child with this pid has ended with this wait status. False when it is not ours.

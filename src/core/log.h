@@ -2,9 +2,9 @@
 //
 // The log: Goma's two forms (slog text and JSON), one line per event, one write(2) per line or batch.
 //
-// The one idea: logging never blocks and never fails anything. In workers and the manager a writer thread takes
-// batches from a bounded queue; the master, which forks and so has no threads, asks poll(2) before it writes. What
-// cannot be written is dropped, counted, and told once a minute on standard error.
+// The one idea: logging never blocks and never fails anything. In the processes that serve a writer thread takes batches
+// from a bounded queue and opens the file (core/log_target.h); who has no thread does not wait for room. What cannot be
+// written is dropped, counted, told once a minute on standard error, and told by the log when it goes on.
 //
 // It does not rotate: the manager does, and then everybody reopens.
 #pragma once
@@ -49,7 +49,8 @@ class Field {
 struct Options {
   Level level = Level::error;
   bool json = false;
-  std::string file;  // "" = standard output
+  std::string file;    // "" = standard output
+  unsigned owner = 0;  // the workers' user: the file may be its as well as root's
 };
 
 // Uses these options from now on, in this process. A file that cannot be opened keeps the old target; the next
@@ -61,7 +62,16 @@ void start_thread();
 void stop_thread();
 // The file was moved: open its name again.
 void reopen();
-// In a forked child whose inherited descriptors were closed: opens the target anew. Requires: no writer thread.
+// Lives around fork(2) in a process that has a writer thread: the child finds no lock held. It must call after_fork.
+class Forking {
+ public:
+  Forking();
+  Forking(const Forking&) = delete;
+  Forking& operator=(const Forking&) = delete;
+  ~Forking();
+};
+// In a forked child whose inherited descriptors were closed, but for Outlet::descriptors(): opens the target anew. It has
+// no writer thread yet.
 void after_fork();
 
 inline std::atomic<Level> threshold{Level::info};
@@ -90,6 +100,15 @@ bool write_lines(std::string_view lines);
 uint64_t dropped_lines();
 // Writes that failed (disk full, broken pipe).
 uint64_t failed_writes();
+
+// 1 or 2 when this is a name of standard output or error ("" is output), else 0. They are not opened but used: a worker
+// that has become another user could not open what the master was given.
+int standard_stream(std::string_view file);
+// Whether it names an open descriptor of this process ("/proc/self/fd/5").
+bool is_own_descriptor(std::string_view file);
+
+// A whole line with its end.
+std::string format_line(bool json, Level level, std::string_view message, std::initializer_list<Field> fields);
 
 // Building blocks for who formats lines itself. The text form quotes when needed; both escape control characters, so
 // that a value can never begin a second line.

@@ -20,6 +20,7 @@ namespace {
 
 constexpr uint32_t changes = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF;
 constexpr int max_depth = 16;
+constexpr int rotate_again_s = 30;
 
 // What concerns a configuration: YAML files and directories; not an editor's temporary files.
 bool concerns(const inotify_event& event) {
@@ -146,7 +147,13 @@ void Manager::drain(int64_t, std::function<void()> done) { done(); }
 
 void Manager::on_second() {
   look_at_limits();
-  if (log_is_full(plan_, context_->prefix)) uplink_.rotate();
+  // What stays full cannot be renamed, which was told; it is tried again from time to time.
+  if (!log_is_full(plan_, context_->prefix)) {
+    rotate_in_s_ = 0;
+  } else if (rotate_in_s_-- <= 0) {
+    rotate_in_s_ = rotate_again_s;
+    uplink_.rotate();
+  }
   second_.start(1000);
 }
 

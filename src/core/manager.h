@@ -93,6 +93,7 @@ class Manager final : public Service {
   std::optional<LimitZone> limits_;
   Metrics::Cell live_cells_, free_cells_, bans_;
   Timer second_;
+  int rotate_in_s_ = 0;
 };
 
 // The whole life of the manager. Never returns.

@@ -16,7 +16,8 @@
 #include "core/log.h"
 #include "core/manager.h"
 #include "core/notify.h"
-#include "core/rotate.h"
+#include "core/outlet.h"
+#include "core/safe_open.h"
 #include "core/status.h"
 #include "core/worker.h"
 
@@ -26,6 +27,7 @@ namespace {
 
 constexpr int64_t fast_ms = 5'000;
 constexpr int64_t slack_ms = 1'000;
+constexpr int say_ms = 500;
 
 // One line of what may be a text of many.
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -45,12 +47,15 @@ Master::~Master() = default;
 
 int Master::run() {
   process::set_title("goma: master");
+  log::start_thread();
   inherited_ = take_inheritance();
   started_ms_ = loop_.now_ms();
-  if (!set_up()) return exit_code_;
-  start_change();
-  loop_.run();
-  process::block_signals();
+  if (set_up()) {
+    start_change();
+    loop_.run();
+    process::block_signals();
+  }
+  log::stop_thread();
   return exit_code_;
 }
 
@@ -113,19 +118,23 @@ void Master::open_signals() {
 
 pid_t Master::fork_child(const std::vector<int>& keep, const std::function<void()>& body) {
   const process::SignalsBlocked blocked;
+  const log::Forking forking;
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
   // From here on nothing of the master's loop is ours but its signal handlers, which must go.
   for (Signal& signal : signals_) signal.close();
   process::reset_signals();
-  process::close_all_but(keep);
+  std::vector<int> kept = Outlet::descriptors();
+  kept.insert(kept.end(), keep.begin(), keep.end());
+  process::close_all_but(kept);
   log::after_fork();
   body();
   ::_exit(0);
 }
 
+// Nobody is waited for who does not read; who reads slowly has a moment.
 void Master::say(const std::string& text) const {
-  if (text.empty() || ::write(terminal_, text.data(), text.size()) < 0) return;
+  Outlet::shared(terminal_).put(text, say_ms);
 }
 
 // Lets go whoever waits for the start of a daemon, and the terminal it was started from.
@@ -173,7 +182,7 @@ void Master::start_failed(const ChangeOutcome& outcome) {
 // The pid file and the control socket; in an upgrade they are taken from the old master at the moment we can serve.
 bool Master::take_places() {
   Result<void> taken = inherited_ ? pid_file_.replace(settings_.pid_file) : Result<void>();
-  if (taken) taken = control_.open(settings_.control_socket);
+  if (taken) taken = control_.open(settings_.control_socket, settings_.identity.operators);
   if (!taken) {
     ChangeOutcome outcome;
     outcome.code = 1;
@@ -193,11 +202,11 @@ void Master::write_state() const {
   std::string text;
   family_->each([&](Child& child) { text += fmt::format("{} {}\n", child.pid, child.start_time); });
   for (const Orphan& orphan : orphans_) text += fmt::format("{} {}\n", orphan.pid, orphan.start_time);
-  if (Result<void> written = process::write_file(settings_.state_file, text, 0600); !written) log::error(written.error().text);
+  if (Result<void> written = write_safely(settings_.state_file, text, 0600); !written) log::error(written.error().text);
 }
 
 void Master::read_orphans() {
-  std::istringstream lines(process::read_small_file(settings_.state_file));
+  std::istringstream lines(read_own_file(settings_.state_file));
   Orphan orphan{};
   while (lines >> orphan.pid >> orphan.start_time) {
     if (orphan.pid > 0 && process::start_time(orphan.pid) == orphan.start_time) orphans_.push_back(orphan);
@@ -232,7 +241,7 @@ void Master::on_signal(int number) {
     case SIGINT:
       return stop(fast_ms);
     case SIGUSR1:
-      return reopen_logs();
+      return reopen_logs({});
     case SIGUSR2:
       if (!start_upgrade()) log::error("no upgrade now", {{"state", state_word()}});
       return;
@@ -253,19 +262,29 @@ void Master::reap() {
   check_stopped();
 }
 
-void Master::reopen_logs() {
-  if (change_->current() != nullptr) {
-    Result<void> made = make_log(change_->current()->plan, settings_);
-    if (!made) log::error(made.error().text);
-  }
+// Everybody opens the log again once it is there; then `done` hears of it.
+void Master::reopen_logs(const LogKeeper::Done& done) {
+  const Plan plan = change_->current() != nullptr ? change_->current()->plan : Plan();
+  log_keeper_.make(loop_, forker(), plan, settings_, [this, done](const std::string& error) {
+    on_log_there(error);
+    if (done) done(error);
+  });
+}
+
+void Master::on_want_rotate() {
+  if (change_->current() == nullptr) return;
+  log_keeper_.rotate(loop_, forker(), change_->current()->plan, settings_, [this](const std::string& error) { on_log_there(error); });
+}
+
+void Master::on_log_there(const std::string& error) {
+  if (!error.empty()) log::error(error);
   log::reopen();
   family_->reopen_logs();
   log::info("logs reopened");
 }
 
-void Master::on_want_rotate() {
-  if (change_->current() == nullptr || !log_is_full(change_->current()->plan, settings_.prefix)) return;
-  if (rotate_log(change_->current()->plan, settings_.prefix)) reopen_logs();
+Fork Master::forker() {
+  return [this](const std::vector<int>& keep, const std::function<void()>& body) { return fork_child(keep, body); };
 }
 
 // --- reload ----------------------------------------------------------------------------------------------------------
@@ -424,7 +443,7 @@ void Master::check_stopped() {
   if (state_ == State::stopping) {
     control_.remove();
     if (!inherited_) {
-      ::unlink(settings_.state_file.c_str());
+      remove_safely(settings_.state_file);
       pid_file_.remove();
     }
   }

@@ -23,6 +23,7 @@
 #include "core/family.h"
 #include "core/file_watch.h"
 #include "core/listener.h"
+#include "core/log_keeper.h"
 #include "core/loop.h"
 #include "core/metric.h"
 #include "core/process.h"
@@ -61,6 +62,7 @@ class Master final : public FamilyListener {
   bool make_slab();
   bool take_places();
   void open_signals();
+  Fork forker();
   pid_t fork_child(const std::vector<int>& keep, const std::function<void()>& body);
   void started(const ChangeOutcome& outcome);
   void start_failed(const ChangeOutcome& outcome);
@@ -80,7 +82,8 @@ class Master final : public FamilyListener {
   void reloaded(const ChangeOutcome& outcome);
   void upgraded(pid_t fresh, const std::string& error);
   bool start_upgrade();
-  void reopen_logs();
+  void reopen_logs(const LogKeeper::Done& done);
+  void on_log_there(const std::string& error);
   void rest();
   void stop(int64_t grace_ms);
   void check_stopped();
@@ -128,6 +131,7 @@ class Master final : public FamilyListener {
   std::unique_ptr<Family> family_;  // made by set_up, when there is a slab
   std::unique_ptr<Change> change_;
   Loader tester_;
+  LogKeeper log_keeper_;
   Upgrade upgrade_;
   Control control_;
   Timer overdue_;

@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "core/master.h"
+#include "core/rehearsal.h"
 #include "core/status.h"
 
 namespace goma::core {
@@ -47,8 +48,10 @@ void Master::on_request(uint64_t client, const std::vector<std::string>& words) 
     return control_.answer(client, Answer{0, change_->current()->plan.summary, {}});
   }
   if (verb == "reopen") {
-    reopen_logs();
-    return answer(waiter, 0, "gomactl: logs reopened\n", "{\"ok\":true}\n");
+    return reopen_logs([this, waiter](const std::string& error) {
+      if (error.empty()) return answer(waiter, 0, "gomactl: logs reopened\n", "{\"ok\":true}\n");
+      answer(waiter, 1, fmt::format("gomactl: {}\n", error), {});
+    });
   }
   control_.answer(client, Answer{2, {}, fmt::format("gomactl: this goma does not know \"{}\"\n", verb)});
 }
@@ -117,9 +120,13 @@ void Master::request_reload(const Waiter& waiter, const std::vector<std::string>
 void Master::request_test(const Waiter& waiter) {
   if (tester_.running()) return answer(waiter, 1, "gomactl: another test is under way\n", {});
   const Fork fork = [this](const std::vector<int>& keep, const std::function<void()>& body) { return fork_child(keep, body); };
-  tester_.start(loop_, fork, service_, settings_, [this, waiter](const Loaded& loaded) {
+  std::vector<pid_t> family = friends();
+  family.push_back(::getpid());
+  family_->each([&family](const Child& child) { family.push_back(child.pid); });
+  const Trial trial = [this, family](const Plan& plan, Problems& problems) { return rehearse(plan, settings_, family, problems); };
+  tester_.start(loop_, fork, service_, settings_, trial, [this, waiter](const Loaded& loaded) {
     Answer to;
-    to.code = loaded.ok ? 0 : 78;
+    to.code = loaded.code;
     if (waiter.json) {
       to.out = loaded.problems_json + "\n";
     } else {

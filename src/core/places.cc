@@ -3,10 +3,13 @@
 // The run directory without -p: what systemd made (RUNTIME_DIRECTORY), /run/goma for root, the user's own otherwise.
 #include "core/places.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -39,6 +42,8 @@ bool is_directory(const std::string& path) {
   return ::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode);
 }
 
+std::string parent_of(const std::string& path) { return path.substr(0, std::max<size_t>(path.rfind('/'), 1)); }
+
 std::vector<std::string> run_directories() {
   std::vector<std::string> found;
   if (const std::string given = from_environment("RUNTIME_DIRECTORY"); !given.empty()) found.push_back(given.substr(0, given.find(':')));
@@ -49,20 +54,20 @@ std::vector<std::string> run_directories() {
 
 }  // namespace
 
-Result<void> find_places(const std::string& prefix, Settings& settings) {
+Result<void> find_places(const std::string& prefix, Settings& settings, bool make) {
   std::string directory;
   if (!prefix.empty()) {
     directory = settings.prefix = absolute(prefix);
-    if (!is_directory(directory)) return Error{Code::not_found, fmt::format("goma: error: there is no directory {}\n", directory), 0};
+    if (!is_directory(directory)) return Error{Code::not_found, fmt::format("there is no directory {}", directory), 0};
   } else {
     const std::vector<std::string> candidates = run_directories();
     if (candidates.empty()) {
-      return Error{Code::not_found, "goma: error: no place for the pid file and the control socket: start with -p DIR, as root, or with XDG_RUNTIME_DIR set\n", 0};
+      return Error{Code::not_found, "no place for the pid file and the control socket: start with -p DIR, as root, or with XDG_RUNTIME_DIR set", 0};
     }
     directory = candidates.front();
-    if (!is_directory(directory) && ::mkdir(directory.c_str(), 0755) != 0) {
-      return Error{Code::refused, fmt::format("goma: error: cannot make {}: {}\n", directory, std::strerror(errno)), errno};
-    }
+    const bool there = is_directory(directory);
+    const bool could = there || (make ? ::mkdir(directory.c_str(), 0755) : ::faccessat(AT_FDCWD, parent_of(directory).c_str(), W_OK | X_OK, AT_EACCESS)) == 0;
+    if (!could) return Error{Code::refused, fmt::format("cannot make {}: {}", directory, std::strerror(errno)), errno};
   }
   settings.pid_file = directory + "/goma.pid";
   settings.control_socket = directory + "/control.sock";

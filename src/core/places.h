@@ -11,9 +11,8 @@
 
 namespace goma::core {
 
-// Fills prefix and the places. Makes the run directory when it is the default one and missing. The error is a complete
-// message.
-Result<void> find_places(const std::string& prefix, Settings& settings);
+// Fills prefix and the places; with `make` the run directory is made when it is the default one and missing. Error: not_found, refused.
+Result<void> find_places(const std::string& prefix, Settings& settings, bool make);
 // The control socket of the instance with this prefix ("" = the default one); the most likely one when there is none.
 std::string control_socket_of(const std::string& prefix);
 // The absolute path of the program that was started under this name.

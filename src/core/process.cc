@@ -10,7 +10,6 @@
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +19,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+
+#include "core/safe_open.h"
 
 extern char** environ;
 
@@ -69,39 +70,71 @@ void raise_descriptor_limit() {
 }
 
 Result<Identity> find_identity(const std::string& user, const std::string& group) {
+  Identity identity;
+  if (const ::group* operators = ::getgrnam("goma"); operators != nullptr) identity.operators = operators->gr_gid;
   const passwd* found = ::getpwnam(user.empty() ? "goma" : user.c_str());
-  if (found == nullptr && user.empty()) found = ::getpwnam("nobody");
+  if (found == nullptr && user.empty()) {
+    found = ::getpwnam("nobody");
+    identity.warning =
+        "there is no user \"goma\": workers run as \"nobody\", which other services may be too; make one with "
+        "useradd --system --no-create-home --shell /usr/sbin/nologin goma, or name one with -g \"user NAME\"";
+  }
   if (found == nullptr) return Error{Code::not_found, fmt::format("there is no user \"{}\"", user.empty() ? "goma" : user), 0};
-  Identity identity{found->pw_name, "", found->pw_uid, found->pw_gid};
+  identity.user = found->pw_name;
+  identity.uid = found->pw_uid;
+  identity.gid = found->pw_gid;
   if (!group.empty()) {
     const ::group* named = ::getgrnam(group.c_str());
     if (named == nullptr) return Error{Code::not_found, fmt::format("there is no group \"{}\"", group), 0};
     identity.group = named->gr_name;
     identity.gid = named->gr_gid;
   }
+  int count = 64;
+  identity.groups.resize(static_cast<size_t>(count));
+  if (::getgrouplist(identity.user.c_str(), identity.gid, identity.groups.data(), &count) < 0) {
+    identity.groups.resize(static_cast<size_t>(count));
+    ::getgrouplist(identity.user.c_str(), identity.gid, identity.groups.data(), &count);
+  }
+  identity.groups.resize(static_cast<size_t>(count));
   return identity;
 }
 
 Result<void> become(const Identity& identity) {
   if (::geteuid() != 0 || identity.user.empty() || identity.uid == 0) return {};
-  if (::initgroups(identity.user.c_str(), identity.gid) != 0 || ::setgid(identity.gid) != 0 || ::setuid(identity.uid) != 0) {
+  if (::setgroups(identity.groups.size(), identity.groups.data()) != 0 || ::setgid(identity.gid) != 0 || ::setuid(identity.uid) != 0) {
     return Error::from_errno(Code::refused, fmt::format("cannot become user \"{}\"", identity.user), errno);
   }
   return {};
 }
 
-uint64_t start_time(pid_t pid) {
+namespace {
+
+// A field of /proc/PID/stat as proc(5) counts them, from 3 on; "" when there is none.
+std::string stat_field(pid_t pid, int wanted) {
   const std::string stat = read_small_file(fmt::format("/proc/{}/stat", pid));
   const size_t name_end = stat.rfind(')');
-  if (name_end == std::string::npos || name_end + 2 >= stat.size()) return 0;
-  const char* next = stat.c_str() + name_end + 2;
-  if (*next == 'Z' || *next == 'X') return 0;
-  for (int field = 3; field < 22; ++field) {
-    next = std::strchr(next, ' ');
-    if (next == nullptr) return 0;
-    ++next;
+  if (name_end == std::string::npos || name_end + 2 >= stat.size()) return {};
+  size_t at = name_end + 2;
+  for (int field = 3; field < wanted; ++field) {
+    at = stat.find(' ', at);
+    if (at == std::string::npos) return {};
+    ++at;
   }
-  return std::strtoull(next, nullptr, 10);
+  return stat.substr(at, stat.find(' ', at) - at);
+}
+
+}  // namespace
+
+char state_of(pid_t pid) {
+  const std::string state = stat_field(pid, 3);
+  return state.empty() ? '\0' : state.front();
+}
+
+pid_t parent_of(pid_t pid) { return static_cast<pid_t>(std::strtol(stat_field(pid, 4).c_str(), nullptr, 10)); }
+
+uint64_t start_time(pid_t pid) {
+  const char state = state_of(pid);
+  return state == '\0' || state == 'Z' || state == 'X' ? 0 : std::strtoull(stat_field(pid, 22).c_str(), nullptr, 10);
 }
 
 std::string name_of(pid_t pid) {
@@ -153,22 +186,27 @@ PidFile::~PidFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+// Asked as a reader, because then only writers are in the way: everybody may lock for reading what everybody may read.
+// The process is none when it cannot be named (another pid namespace, a lock of an open file): a signal to "-1" would
+// reach everybody.
 pid_t holder_of(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return 0;
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW));
   struct flock lock {};
-  lock.l_type = F_WRLCK;
+  lock.l_type = F_RDLCK;
   lock.l_whence = SEEK_SET;
-  const bool held = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-  ::close(fd);
-  return held ? lock.l_pid : 0;
+  const bool held = fd && ::fcntl(fd.get(), F_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
+  return held && lock.l_pid > 0 ? lock.l_pid : 0;
 }
 
 Result<void> PidFile::lock_and_write(int fd) {
   struct flock lock {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
-  if (::fcntl(fd, F_SETLK, &lock) != 0) return Error::from_errno(Code::refused, "cannot lock the pid file", errno);
+  if (::fcntl(fd, F_SETLK, &lock) != 0) {
+    const int number = errno;
+    const bool known = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0;
+    return Error::from_errno(Code::refused, known ? fmt::format("cannot lock the pid file: process {} ({}) has locked it", lock.l_pid, name_of(lock.l_pid)) : "cannot lock the pid file", number);
+  }
   const std::string text = fmt::format("{}\n", ::getpid());
   if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     return Error::from_errno(Code::internal, "cannot write the pid file", errno);
@@ -180,47 +218,35 @@ Result<void> PidFile::take(const std::string& path) {
   if (const pid_t holder = holder_of(path); holder != 0) {
     return Error{Code::refused, fmt::format("already running (pid {})", holder), 0};
   }
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd < 0) return Error::from_errno(Code::refused, fmt::format("cannot write {}", path), errno);
-  if (Result<void> written = lock_and_write(fd); !written) {
-    ::close(fd);
-    return written;
-  }
-  fd_ = fd;
+  const Result<Spot> spot = Spot::find(path);
+  Result<Descriptor> file = spot.ok() ? spot.value().open(O_RDWR, Spot::Kind::file, 0644) : spot.error();
+  if (!file) return Error{Code::refused, fmt::format("cannot write {}", file.error().text), file.error().system};
+  if (Result<void> written = lock_and_write(file->get()); !written) return written;
+  fd_ = file->release();
   path_ = path;
   return {};
 }
 
 Result<void> PidFile::replace(const std::string& path) {
   const std::string fresh = path + ".new";
-  ::unlink(fresh.c_str());
+  remove_safely(fresh);
   if (Result<void> taken = take(fresh); !taken) return taken;
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return Error::from_errno(Code::refused, fmt::format("cannot write {}", path), errno);
+  const Result<Spot> spot = Spot::find(path);
+  if (!spot.ok()) return spot.error();
+  if (!spot.value().beside(spot.value().name() + ".new").rename(spot.value().name())) return Error::from_errno(Code::refused, fmt::format("cannot write {}", path), errno);
   path_ = path;
   return {};
 }
 
 void PidFile::remove() {
   if (fd_ < 0) return;
-  ::unlink(path_.c_str());
+  remove_safely(path_);
   abandon();
 }
 
 void PidFile::abandon() {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
-}
-
-Result<void> write_file(const std::string& path, std::string_view content, mode_t mode) {
-  const std::string fresh = path + ".new";
-  const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-  if (fd < 0) return Error::from_errno(Code::refused, fmt::format("cannot write {}", path), errno);
-  const bool written = ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size());
-  const int number = errno;
-  ::close(fd);
-  if (written && ::rename(fresh.c_str(), path.c_str()) == 0) return {};
-  ::unlink(fresh.c_str());
-  return Error::from_errno(Code::refused, fmt::format("cannot write {}", path), written ? errno : number);
 }
 
 std::string read_small_file(const std::string& path) {

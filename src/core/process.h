@@ -24,14 +24,19 @@ void set_title(const std::string& title);
 // Raises the limit of open descriptors to what the system allows.
 void raise_descriptor_limit();
 
-// Who the workers are. An empty user means: stay who we are.
+// Who the workers are. An empty user means: stay who we are. Everything that a name service knows is looked up once, at
+// the start: it may hang when a worker must be replaced.
 struct Identity {
   std::string user;
   std::string group;
   uid_t uid = 0;
   gid_t gid = 0;
+  std::vector<gid_t> groups;
+  gid_t operators = 0;   // the group "goma", which may use the control socket; 0 = there is none
+  std::string warning;   // a line for the operator; "" = all is as it should be
 };
-// Looks the names up. user "" means "goma", or "nobody" where there is no such user; group "" means the user's own.
+// Looks the names up. user "" means "goma", or "nobody" with a warning where there is no such user; group "" means the
+// user's own.
 Result<Identity> find_identity(const std::string& user, const std::string& group);
 // Gives up root for good; does nothing in a process that is not root.
 Result<void> become(const Identity& identity);
@@ -39,6 +44,11 @@ Result<void> become(const Identity& identity);
 // When the process began, in clock ticks since boot; 0 when there is none (or it is a zombie). Together with the
 // number it names a process for good.
 uint64_t start_time(pid_t pid);
+// Its parent; 0 when there is none (any more).
+pid_t parent_of(pid_t pid);
+// What it does, as the letter of /proc/PID/stat (R runs, S sleeps, D waits for a disk, T stopped, Z ended); 0 when there is
+// none.
+char state_of(pid_t pid);
 // The name of the process, from /proc; "" when unknown.
 std::string name_of(pid_t pid);
 
@@ -88,12 +98,10 @@ class PidFile {
   std::string path_;
 };
 
-// The number in a pid file whose lock somebody holds; 0 when nobody does.
+// The process that has locked this pid file for writing; 0 when nobody has.
 pid_t holder_of(const std::string& path);
 
-// Writes a small file in one step (a temporary beside it, then rename).
-Result<void> write_file(const std::string& path, std::string_view content, mode_t mode);
-// The content of a small file; "" when there is none.
+// The content of a small file of the system; "" when there is none.
 std::string read_small_file(const std::string& path);
 
 }  // namespace goma::core::process

@@ -6,28 +6,27 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
+#include <grp.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <ctime>
 #include <vector>
+
+#include "core/log.h"
+#include "core/safe_open.h"
 
 namespace goma::core {
 
 namespace {
 
 struct Name {
-  std::string directory, stem, extension;
+  std::string stem, extension;
 };
 
-Name split(const std::string& path) {
+Name split(const std::string& file) {
   Name name;
-  const size_t slash = path.rfind('/');
-  name.directory = slash == std::string::npos ? "." : path.substr(0, slash);
-  const std::string file = slash == std::string::npos ? path : path.substr(slash + 1);
   const size_t dot = file.rfind('.');
   name.stem = dot == std::string::npos || dot == 0 ? file : file.substr(0, dot);
   name.extension = file.substr(name.stem.size());
@@ -50,23 +49,60 @@ bool is_backup(const Name& name, const std::string& file) {
          file.ends_with(name.extension) && file[name.stem.size() + 1] >= '0' && file[name.stem.size() + 1] <= '9';
 }
 
-void prune(const Name& name, int keep, int max_age_days) {
-  DIR* directory = ::opendir(name.directory.c_str());
-  if (directory == nullptr) return;
-  std::vector<std::string> backups;
-  while (const dirent* entry = ::readdir(directory)) {
-    if (is_backup(name, entry->d_name)) backups.push_back(name.directory + "/" + entry->d_name);
-  }
-  ::closedir(directory);
+std::vector<std::string> names_in(int directory) {
+  std::vector<std::string> names;
+  const int fd = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* open = fd >= 0 ? ::fdopendir(fd) : nullptr;
+  if (open == nullptr) return names;
+  while (const dirent* entry = ::readdir(open)) names.emplace_back(entry->d_name);
+  ::closedir(open);
+  return names;
+}
+
+void prune(const Spot& log, int keep, int max_age_days) {
+  const Name name = split(log.name());
+  std::vector<std::string> backups = names_in(log.directory());
+  std::erase_if(backups, [&name](const std::string& file) { return !is_backup(name, file); });
   std::sort(backups.rbegin(), backups.rend());
   const time_t oldest = ::time(nullptr) - static_cast<time_t>(max_age_days) * 86400;
   for (size_t i = 0; i < backups.size(); ++i) {
-    struct stat about {};
+    const Spot backup = log.beside(backups[i]);
+    const std::optional<struct stat> about = backup.look();
     const bool too_many = keep > 0 && i >= static_cast<size_t>(keep);
-    const bool too_old = max_age_days > 0 && ::stat(backups[i].c_str(), &about) == 0 && about.st_mtime < oldest;
-    if (too_many || too_old) ::unlink(backups[i].c_str());
+    const bool too_old = max_age_days > 0 && about && about->st_mtime < oldest;
+    if (about && S_ISREG(about->st_mode) && (too_many || too_old)) backup.remove();
   }
 }
+
+Result<Spot> spot_of(const std::string& path, const Settings& settings) { return Spot::find(path, settings.identity.uid, Spot::Last::followed); }
+
+// Standard streams and descriptors of ours are used as they are.
+bool is_place(const std::string& path) { return log::standard_stream(path) == 0 && !log::is_own_descriptor(path); }
+
+Error cannot(std::string_view what, const Error& why) {
+  return Error{Code::refused, fmt::format("cannot {} the log {}", what, why.text), why.system};
+}
+
+// Whether the workers' user may enter the directory of the log. Asked as that user.
+Result<void> workers_reach(const std::string& path, const Settings& settings) {
+  const process::Identity& identity = settings.identity;
+  const size_t slash = path.rfind('/');
+  if (::geteuid() != 0 || identity.user.empty() || identity.uid == 0 || slash == std::string::npos) return {};
+  const std::string directory = path.substr(0, std::max<size_t>(slash, 1));
+  std::vector<gid_t> mine(static_cast<size_t>(std::max(::getgroups(0, nullptr), 0)));
+  const int groups = ::getgroups(static_cast<int>(mine.size()), mine.data());
+  const gid_t group = ::getegid();
+  const bool other = ::setgroups(identity.groups.size(), identity.groups.data()) == 0 && ::setegid(identity.gid) == 0 && ::seteuid(identity.uid) == 0;
+  const bool reached = other && ::faccessat(AT_FDCWD, directory.c_str(), X_OK, AT_EACCESS) == 0;
+  const int number = errno;
+  const bool back = ::seteuid(0) == 0 && ::setegid(group) == 0 && ::setgroups(groups > 0 ? static_cast<size_t>(groups) : 0, mine.data()) == 0;
+  GOMA_CHECK(back);
+  if (reached || number == ENOENT) return {};
+  return cannot("write", Error::from_errno(Code::refused, fmt::format("{}: user \"{}\", who the workers are, cannot enter {}", path, identity.user, directory), number));
+}
+
+// Nothing to do where it is a stream that a reader may come to later.
+bool waits_for_reader(const Error& why) { return why.system == ENXIO; }
 
 }  // namespace
 
@@ -75,34 +111,46 @@ std::string log_path(const Plan& plan, const std::string& prefix) {
   return prefix + "/" + plan.log_file;
 }
 
+Result<void> may_make_log(const Plan& plan, const Settings& settings) {
+  const std::string path = log_path(plan, settings.prefix);
+  if (!is_place(path)) return {};
+  const Result<Spot> spot = spot_of(path, settings);
+  const Result<void> allowed = spot.ok() ? spot.value().may_write(Spot::Kind::file_or_stream) : spot.error();
+  if (!allowed.ok()) return cannot("write", allowed.error());
+  return workers_reach(path, settings);
+}
+
 Result<void> make_log(const Plan& plan, const Settings& settings) {
   const std::string path = log_path(plan, settings.prefix);
-  if (path.empty()) return {};
-  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-  if (fd < 0) return Error::from_errno(Code::refused, fmt::format("cannot write the log {}", path), errno);
-  const bool ours = ::geteuid() != 0 || settings.identity.user.empty() || path.starts_with("/dev/");
-  const bool given = ours || ::fchown(fd, settings.identity.uid, settings.identity.gid) == 0;
-  const int number = errno;
-  ::close(fd);
-  if (given) return {};
-  return Error::from_errno(Code::refused, fmt::format("cannot give the log {} to user \"{}\"", path, settings.identity.user), number);
+  if (!is_place(path)) return {};
+  if (Result<void> reached = workers_reach(path, settings); !reached) return reached;
+  const Result<Spot> spot = spot_of(path, settings);
+  if (!spot.ok()) return cannot("write", spot.error());
+  const Result<Descriptor> file = spot.value().open(O_WRONLY | O_APPEND, Spot::Kind::file_or_stream, 0640);
+  if (!file.ok() && !waits_for_reader(file.error())) return cannot("write", file.error());
+  if (::geteuid() != 0 || settings.identity.user.empty()) return {};
+  const Result<void> given = spot.value().give(settings.identity.uid, settings.identity.gid);
+  return given.ok() ? Result<void>() : cannot(fmt::format("give to user \"{}\"", settings.identity.user), given.error());
 }
 
 bool log_is_full(const Plan& plan, const std::string& prefix) {
   const std::string path = log_path(plan, prefix);
-  struct stat about {};
-  if (path.empty() || plan.log_max_size_mb <= 0 || ::stat(path.c_str(), &about) != 0 || !S_ISREG(about.st_mode)) return false;
-  return about.st_size >= static_cast<off_t>(plan.log_max_size_mb) << 20;
+  if (!is_place(path) || plan.log_max_size_mb <= 0) return false;
+  const Result<Spot> spot = Spot::find(path, 0, Spot::Last::followed);
+  const std::optional<struct stat> about = spot.ok() ? spot.value().look() : std::nullopt;
+  return about && S_ISREG(about->st_mode) && about->st_size >= static_cast<off_t>(plan.log_max_size_mb) << 20;
 }
 
-bool rotate_log(const Plan& plan, const std::string& prefix) {
-  const std::string path = log_path(plan, prefix);
-  if (path.empty()) return false;
-  const Name name = split(path);
-  const std::string backup = fmt::format("{}/{}-{}{}", name.directory, name.stem, stamp(), name.extension);
-  if (::rename(path.c_str(), backup.c_str()) != 0) return false;
-  prune(name, plan.log_max_backups, plan.log_max_age_days);
-  return true;
+Result<void> rotate_log(const Plan& plan, const Settings& settings) {
+  const Result<Spot> spot = spot_of(log_path(plan, settings.prefix), settings);
+  const Result<void> allowed = spot.ok() ? spot.value().may_open(Spot::Kind::file) : spot.error();
+  if (!allowed.ok()) return cannot("rename", allowed.error());
+  const Name name = split(spot.value().name());
+  if (!spot.value().rename(fmt::format("{}-{}{}", name.stem, stamp(), name.extension))) {
+    return cannot("rename", Error::from_errno(Code::refused, spot.value().path(), errno));
+  }
+  prune(spot.value(), plan.log_max_backups, plan.log_max_age_days);
+  return {};
 }
 
 }  // namespace goma::core

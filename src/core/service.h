@@ -17,12 +17,12 @@
 #include "core/deadline.h"
 #include "core/loop.h"
 #include "core/ocsp.h"
+#include "core/problem.h"
 #include "core/redis_settings.h"
 #include "core/source.h"
 
 namespace goma::core {
 
-class Problems;   // core/problem.h
 class Slab;       // core/slab.h
 class Metrics;    // core/metric.h
 class Helper;     // core/helper.h
@@ -41,11 +41,13 @@ struct Plan {
     // front connections are shown before their first bytes, with "udp:" it is a datagram socket.
     std::string text;
     std::string place;  // "goma.yml:5:16 (gateway.entryPoints.web.address)", for messages
+    Place at{};         // the same for findings; stays in the process that read the file
   };
   std::vector<Address> addresses;
   std::string log_level = "error";   // trace debug info warn error off
   std::string log_format = "text";   // text json
   std::string log_file;              // "" = standard output and error
+  Place log_place;                   // of its key; stays in the process that read the file
   int log_max_size_mb = 100;
   int log_max_backups = 3;
   int log_max_age_days = 7;

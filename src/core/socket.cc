@@ -17,6 +17,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "core/safe_open.h"
 #include "core/text.h"
 
 namespace goma::core {
@@ -71,7 +72,7 @@ Result<int> bind_and_listen(Descriptor socket, const Address& address, const Lis
   sockaddr_storage storage;
   const socklen_t length = address.to_sockaddr(storage);
   if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&storage), length) != 0) return refused("cannot bind " + address.text(), errno);
-  if (::listen(socket.get(), options.backlog) != 0) return refused("cannot listen on " + address.text(), errno);
+  if (options.listens && ::listen(socket.get(), options.backlog) != 0) return refused("cannot listen on " + address.text(), errno);
   return socket.release();
 }
 
@@ -83,11 +84,11 @@ bool unix_address(const std::string& path, sockaddr_un& into) {
   return true;
 }
 
-// Whether the path is a socket on which nobody listens.
-bool is_stale_socket(const std::string& path, int type) {
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
-  const Result<int> attempt = connect_unix(path, type);
+// Whether this is a socket on which nobody listens. Asked without waiting: a listener whose queue is full is one.
+bool is_stale_socket(const Spot& spot, int type) {
+  const std::optional<struct stat> about = spot.look();
+  if (!about || !S_ISSOCK(about->st_mode)) return false;
+  const Result<int> attempt = connect_unix(spot.path(), type | SOCK_NONBLOCK);
   if (attempt.ok()) {
     ::close(attempt.value());
     return false;
@@ -332,7 +333,9 @@ Result<int> listen_unix(const std::string& path, mode_t mode, int type) {
   if (!unix_address(path, address)) return refused("the path of a socket has 1 to 107 bytes, not " + std::to_string(path.size()), ENAMETOOLONG);
   Descriptor socket(::socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) return refused("cannot open a socket", errno);
-  if (is_stale_socket(path, type)) ::unlink(path.c_str());
+  const Result<Spot> spot = Spot::find(path);
+  if (!spot.ok()) return spot.error();
+  if (is_stale_socket(spot.value(), type)) spot.value().remove();
   // Nobody may slip in between bind and chmod.
   const mode_t before = ::umask(static_cast<mode_t>(~mode & 0777));
   const int bound = ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
@@ -341,6 +344,15 @@ Result<int> listen_unix(const std::string& path, mode_t mode, int type) {
   if (bound != 0) return refused("cannot bind " + path, why);
   if (::listen(socket.get(), SOMAXCONN) != 0) return refused("cannot listen on " + path, errno);
   return socket.release();
+}
+
+Result<void> may_listen_unix(const std::string& path) {
+  sockaddr_un address;
+  if (!unix_address(path, address)) return refused("the path of a socket has 1 to 107 bytes, not " + std::to_string(path.size()), ENAMETOOLONG);
+  const Result<Spot> spot = Spot::find(path);
+  if (!spot.ok()) return spot.error();
+  if (spot.value().look() && !is_stale_socket(spot.value(), SOCK_STREAM)) return refused("cannot bind " + path, EADDRINUSE);
+  return spot.value().may_replace();
 }
 
 Result<int> connect_nonblocking(const Address& address) {

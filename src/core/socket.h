@@ -111,6 +111,7 @@ struct ListenOptions {
   int backlog = 65535;       // the kernel takes less when it must
   bool reuse_port = true;    // several sockets of one user on one address
   bool defer_accept = true;  // a connection is shown when its first bytes are there
+  bool listens = true;       // false: only bound, to see whether it can be; nobody is connected to it
 };
 
 // A nonblocking listening socket; the caller owns it. [::] also takes IPv4 and becomes 0.0.0.0 on a machine without
@@ -118,6 +119,8 @@ struct ListenOptions {
 Result<int> listen_on(const Address& address, const ListenOptions& options = {});
 // The same on a Unix socket with this mode. A socket file that nobody listens on any more is replaced.
 Result<int> listen_unix(const std::string& path, mode_t mode = 0660, int type = SOCK_STREAM);
+// Whether listen_unix could have this path, asked without making anything. Error: refused, with errno in system.
+Result<void> may_listen_unix(const std::string& path);
 // A nonblocking UDP socket bound to the address, one of several of one user there; the caller owns it. On a wildcard
 // address every datagram tells which address of the machine it was sent to (IP_PKTINFO, IPV6_PKTINFO). Error: as above.
 Result<int> bind_datagrams(const Address& address);

@@ -36,11 +36,12 @@ int64_t wall_ms() {
 
 }  // namespace
 
-void configure_log(const Plan& plan, const std::string& prefix) {
+void configure_log(const Plan& plan, const Settings& settings) {
   log::Options options;
   options.level = log::parse_level(plan.log_level);
   options.json = plan.log_format == "json";
-  options.file = log_path(plan, prefix);
+  options.file = log_path(plan, settings.prefix);
+  options.owner = settings.identity.uid;
   log::configure(options);
 }
 
@@ -175,7 +176,7 @@ void Worker::commit(uint64_t generation) {
   wanted_ = 0;
   plan_ = std::move(next->plan);
   serving_ = next->built.get();
-  configure_log(plan_, settings_.prefix);
+  configure_log(plan_, settings_);
   loop_.refresh_clock();
   const int64_t begun_us = loop_.now_us();
   service_.commit(std::move(next->built), generation, std::exchange(sockets_, {}));

@@ -86,8 +86,8 @@ class Worker {
   int exit_code_ = 0;
 };
 
-// Applies the log options of a plan to this process. Relative files start at prefix.
-void configure_log(const Plan& plan, const std::string& prefix);
+// Applies the log options of a plan to this process. Relative files start at the prefix of the settings.
+void configure_log(const Plan& plan, const Settings& settings);
 
 // The whole life of a forked child: title, user, service, exit. `begun` sees the worker before it runs. Never returns.
 [[noreturn]] void worker_main(const Settings& settings, Service& service, Slab& slab, int channel, int slot,

@@ -122,7 +122,7 @@ struct TimeoutsConf {
 struct LogConf {
   std::string level = "error";   // trace debug info warn error off
   std::string format = "text";   // text json
-  std::string file_path;         // "" = standard output
+  core::PlacedText file_path;    // "" = standard output
   int max_age_days = 7;
   int max_backups = 3;
   int max_size_mb = 100;

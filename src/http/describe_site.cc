@@ -127,7 +127,7 @@ std::string describe_certificates(const Site& site, bool json) {
 
 void add_address(core::Plan& plan, const core::PlacedText& address, std::string_view key) {
   const core::Place& place = address.place;
-  plan.addresses.push_back({address.text, place.line > 0 ? fmt::format("{}:{}:{} ({})", place.file, place.line, place.column, key) : fmt::format("the default of {}", key)});
+  plan.addresses.push_back({address.text, place.line > 0 ? fmt::format("{}:{}:{} ({})", place.file, place.line, place.column, key) : fmt::format("the default of {}", key), place});
 }
 
 uint64_t mark_of(const std::string& meaning) { return std::hash<std::string>()(meaning); }
@@ -158,11 +158,12 @@ core::Plan plan_of(const Site& site, std::span<const ModuleInfo* const> modules)
   add_address(plan, config.gateway.entry_points.web.address, "gateway.entryPoints.web.address");
   if (config.serves_https()) add_address(plan, config.gateway.entry_points.web_secure.address, "gateway.entryPoints.webSecure.address");
   for (const auto& rule : site.pass_through()) {
-    plan.addresses.push_back({rule->address, fmt::format("{} (gateway.entryPoints.passThrough)", rule->place)});
+    plan.addresses.push_back({rule->address, fmt::format("{} (gateway.entryPoints.passThrough)", rule->place), rule->at});
   }
   plan.log_level = log.level;
   plan.log_format = log.format;
-  plan.log_file = log.file_path;
+  plan.log_file = log.file_path.text;
+  plan.log_place = log.file_path.place;
   plan.log_max_size_mb = log.max_size_mb;
   plan.log_max_backups = log.max_backups;
   plan.log_max_age_days = log.max_age_days;

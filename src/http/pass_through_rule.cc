@@ -60,7 +60,8 @@ std::shared_ptr<const PassThroughRule> make_rule(const ForwardConf& conf, bool u
   rule->udp = udp;
   rule->name = address.text();
   rule->address = fmt::format("{}:{}", rule->protocol(), rule->name);
-  rule->place = place_of(conf, "port").text();
+  rule->at = place_of(conf, "port");
+  rule->place = rule->at.text();
   rule->lists.push_back(make_targets(conf.target, conf.targets));
   for (const SniConf& entry : conf.sni) {
     for (const PlacedText& host : entry.hosts) rule->hosts.emplace(host_key(host.text), rule->lists.size());

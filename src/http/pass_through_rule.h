@@ -22,6 +22,7 @@ struct PassThroughRule {
   std::string address;  // as in core::Plan: "tcp:[::]:5432"
   std::string name;     // in logs and metrics: "[::]:5432"
   std::string place;    // for messages
+  core::Place at;
   bool udp = false;
   std::vector<Targets> lists;  // the first is the default, which may be empty when there are others
   int64_t connect_ms = 0;
