@@ -146,7 +146,8 @@ void Target::put(std::string_view lines, MayWait may_wait) {
   if (!lines.empty()) lose(lines, ENXIO);
 }
 
-std::string Target::tell() {
+std::string Target::tell(uint64_t more) {
+  lost_ += more;
   const int64_t now = monotonic_ms();
   if (why_ != 0 && (alerted_ms_ == 0 || now - alerted_ms_ >= alert_every_ms)) {
     alerted_ms_ = now;
@@ -186,6 +187,7 @@ bool Sink::put(std::string_view lines) {
     std::lock_guard lock(mutex_);
     if (size_ + lines.size() > queue_limit) {
       dropped += lines_in(lines);
+      overflowed_ += lines_in(lines);
       return false;
     }
     size_ += lines.size();
@@ -253,7 +255,7 @@ void Sink::write(std::unique_lock<std::mutex>& lock) {
     target_.put(current_, may_wait);
     lock.lock();
     size_ -= taken;
-    current_ = target_.tell();
+    current_ = target_.tell(std::exchange(overflowed_, 0));
   }
 }
 

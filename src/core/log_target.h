@@ -44,8 +44,9 @@ class Target {
   // Allocates nothing.
   template <class MayWait>
   void put(std::string_view lines, MayWait may_wait);
-  // After put: tells standard error what is wrong, and returns the line that the log owes its reader, or "".
-  std::string tell();
+  // After put: tells standard error what is wrong, and returns the line that the log owes its reader, or "". `more` lines
+  // were lost before they came here.
+  std::string tell(uint64_t more = 0);
 
  private:
   enum class State : unsigned char { open, unread };  // unread: a FIFO without a reader
@@ -97,6 +98,7 @@ class Sink {
   std::deque<std::string> queue_;
   std::string current_;     // what is being written
   size_t size_ = 0;
+  uint64_t overflowed_ = 0;  // lines for which the queue had no room, not yet told
   Options options_;
   std::atomic<bool> hurry_{false};  // somebody waits: no more patience with a reader that stalls
   int hurried_ms_ = 0;
