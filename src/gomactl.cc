@@ -4,13 +4,16 @@
 // the master; here are only the words for when there is none.
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #include "core/control.h"
 #include "core/places.h"
+#include "core/process.h"
 #include "core/text.h"
+#include "core/units.h"
 
 namespace goma {
 
@@ -20,11 +23,11 @@ using core::Code;
 
 constexpr std::string_view verbs[] = {"status", "reload", "test",     "stop",    "quit",   "reopen", "upgrade", "ping",
                                       "workers", "routes", "backends", "certificates", "zones", "redis", "limits", "cache", "config", "help", "version"};
-constexpr std::string_view options[] = {"--json", "--workers", "--verify", "--help", "--version", "--prefix", "--socket"};
+constexpr std::string_view options[] = {"--json", "--workers", "--verify", "--help", "--version", "--prefix", "--socket", "--timeout"};
 
 constexpr const char* help = R"(gomactl - drive a running goma
 
-usage: gomactl [-p DIR | -s SOCKET] [--json] COMMAND
+usage: gomactl [-p DIR | -s SOCKET] [--json] [--timeout TIME] COMMAND
 
   status              who serves what
   reload [--workers N]  load the configuration again, all or nothing
@@ -49,14 +52,17 @@ usage: gomactl [-p DIR | -s SOCKET] [--json] COMMAND
   -p, --prefix DIR    the instance that was started with -p DIR
   -s, --socket PATH   its control socket
       --json          answer as JSON
+      --timeout TIME  how long goma may be silent (10s); what takes longer gives signs
+                      of life meanwhile; 0 waits for ever
   -h, --help          this text
   -v, --version       the version
 
-Exit codes: 0 done, 1 refused or failed, 2 bad usage, 3 not running, 4 no permission, 78 the configuration is wrong.
+Exit codes: 0 done, 1 refused or failed, 2 bad usage, 3 not running, 4 no permission, 5 no answer, 78 the configuration is wrong.
 )";
 
 struct Request {
-  std::string prefix, socket, workers;
+  std::string prefix, socket, workers, timeout;
+  core::ControlPatience patience;
   bool json = false, verify = false, help = false, version = false;
   std::vector<std::string> words;
 };
@@ -85,6 +91,7 @@ int read(int argc, char** argv, Request& request) {
     std::string* into = word == "-p" || word == "--prefix"   ? &request.prefix
                         : word == "-s" || word == "--socket" ? &request.socket
                         : word == "--workers"                ? &request.workers
+                        : word == "--timeout"                ? &request.timeout
                                                              : nullptr;
     if (into != nullptr) {
       if (!attached && i + 1 == argc) return misuse(fmt::format("{} wants a value", word));
@@ -106,6 +113,23 @@ int read(int argc, char** argv, Request& request) {
   return 0;
 }
 
+// These may be under way for long, and a goma of an earlier version gives no sign of life meanwhile.
+constexpr std::string_view long_verbs[] = {"reload", "test", "stop", "quit", "upgrade", "zones"};
+constexpr int64_t long_first_ms = 120'000;
+
+// How long this request waits. False when --timeout is no time.
+bool choose_patience(Request& request) {
+  for (const std::string_view verb : long_verbs) {
+    if (verb == request.words.front()) request.patience.first_ms = long_first_ms;
+  }
+  if (request.timeout.empty()) return true;
+  const bool plain = request.timeout.find_first_not_of("0123456789") == std::string::npos;
+  const std::optional<core::Duration> time = core::parse_duration(plain ? request.timeout + "s" : request.timeout);
+  if (!time || time->nanoseconds < 0) return false;
+  request.patience = {time->ms(), time->ms()};
+  return true;
+}
+
 int check_words(const Request& request) {
   if (request.words.empty()) return misuse("what shall I do? gomactl --help lists the commands");
   const std::string& verb = request.words.front();
@@ -123,6 +147,34 @@ int check_words(const Request& request) {
   return 0;
 }
 
+// Why a process gives no answer, and what to do; by the letter of its state.
+std::string advice(pid_t pid) {
+  switch (core::process::state_of(pid)) {
+    case 'T':
+      return fmt::format("it is stopped (SIGSTOP, Ctrl-Z); to let it go on: kill -CONT {}", pid);
+    case 't':
+      return fmt::format("a debugger holds it; see: grep TracerPid /proc/{}/status", pid);
+    case 'D':
+      return fmt::format("it waits in the kernel, mostly for a disk or a network file system; see: cat /proc/{}/stack", pid);
+    case 'R':
+      return fmt::format("it computes; see: perf top -p {}, or gdb -p {}", pid, pid);
+    case 'S':
+      return fmt::format("it sleeps; see: cat /proc/{}/stack, or gdb -p {}", pid, pid);
+    case 'Z':
+      return fmt::format("it has ended, and its parent has not noticed; see: ps -o ppid= -p {}", pid);
+    default:
+      return "it cannot be seen from here";
+  }
+}
+
+int tell_silence(pid_t pid, const std::string& what) {
+  fmt::print(stderr, "gomactl: {}", what);
+  if (pid > 0) fmt::print(stderr, " from process {}: {}", pid, advice(pid));
+  fmt::print(stderr, "\ngomactl: workers serve without their master; {}a start after it takes their place\n",
+             pid > 0 ? fmt::format("as the last resort: kill -KILL {}, and ", pid) : "");
+  return 5;
+}
+
 int ask(const Request& request) {
   const std::string socket = request.socket.empty() ? core::control_socket_of(request.prefix) : request.socket;
   std::vector<std::string> words = {request.words.front()};
@@ -130,19 +182,22 @@ int ask(const Request& request) {
   if (words.front() == "limits" || words.front() == "cache") words.insert(words.end(), request.words.begin() + 1, request.words.end());
   if (request.verify) words.emplace_back("verify");
   if (!request.workers.empty()) words.push_back("workers=" + request.workers);
-  core::Result<int> code = core::ask_control(socket, words, [](char kind, std::string_view line) {
+  const core::Asked asked = core::ask_control(socket, words, request.patience, [](char kind, std::string_view line) {
     fmt::print(kind == 'e' ? stderr : stdout, "{}\n", line);
   });
-  if (code) return *code;
-  if (code.error().code == Code::refused) {
+  if (asked.code.ok()) return asked.code.value();
+  const core::Error& error = asked.code.error();
+  if (error.code == Code::timeout) return tell_silence(asked.master, error.text);
+  if (error.code == Code::refused) {
     fmt::print(stderr, "gomactl: no permission on {}: be root or join the group \"goma\"\n", socket);
     return 4;
   }
-  if (code.error().code == Code::not_found) {
-    fmt::print(stderr, "gomactl: goma is not running (no {})\n", socket);
+  if (error.code == Code::not_found) {
+    const bool left = error.system == ECONNREFUSED;
+    fmt::print(stderr, "gomactl: goma is not running ({})\n", left ? fmt::format("nobody listens on {}", socket) : fmt::format("no {}", socket));
     return 3;
   }
-  fmt::print(stderr, "gomactl: {}\n", code.error().text);
+  fmt::print(stderr, "gomactl: {}: {}\n", socket, error.text);
   return 1;
 }
 
@@ -159,6 +214,7 @@ int run(int argc, char** argv) {
     return 0;
   }
   if (const int wrong = check_words(request); wrong != 0) return wrong;
+  if (!choose_patience(request)) return misuse("--timeout wants a time such as 5s or 2m, 0 for ever");
   return ask(request);
 }
 

@@ -8,8 +8,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <optional>
 
+#include "core/process.h"
 #include "core/safe_open.h"
+#include "core/units.h"
 
 namespace goma::core {
 
@@ -20,7 +24,7 @@ struct Control::Client {
     overdue.start(patience_ms);
   }
   void on_ready(unsigned ready);
-  void on_overdue() { control.drop(number); }
+  void on_overdue();
   void flush();
 
   Control& control;
@@ -56,7 +60,8 @@ void append_lines(std::string& to, char kind, std::string_view text) {
 }  // namespace
 
 void Control::Client::on_ready(unsigned ready) {
-  if (answered) return flush();
+  if (!out.empty()) flush();
+  if (answered || !connection) return;
   char block[1024];
   for (;;) {
     const ssize_t n = ::recv(connection.get(), block, sizeof block, MSG_DONTWAIT);
@@ -69,11 +74,19 @@ void Control::Client::on_ready(unsigned ready) {
   const size_t end = in.find('\n');
   if (end != std::string::npos && !asked) {
     asked = true;
-    overdue.stop();
+    overdue.start(beat_ms);
     control.handler_(number, split(std::string_view(in).substr(0, end)));
   } else if (ready & ready_close) {
     control.drop(number);
   }
+}
+
+// Whoever has not asked or not read by now goes; who waits for an outcome hears that it is on its way.
+void Control::Client::on_overdue() {
+  if (!asked || answered) return control.drop(number);
+  if (out.empty()) out = "\n";
+  overdue.start(beat_ms);
+  flush();
 }
 
 void Control::Client::flush() {
@@ -81,10 +94,10 @@ void Control::Client::flush() {
     const ssize_t n = ::send(connection.get(), out.data(), out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
-    if (n < 0) break;
+    if (n < 0) return control.drop(number);
     out.erase(0, static_cast<size_t>(n));
   }
-  control.drop(number);
+  if (answered) control.drop(number);
 }
 
 Control::Control(Loop& loop, Handler handler) : loop_(loop), handler_(std::move(handler)) {}
@@ -156,36 +169,99 @@ void Control::answer(uint64_t client, const Answer& answer) {
   to.flush();
 }
 
-Result<int> ask_control(const std::string& path, const std::vector<std::string>& words,
-                        const std::function<void(char kind, std::string_view text)>& line) {
-  Result<int> connected = connect_unix(path);
-  if (!connected) {
-    const int number = connected.error().system;
-    const Code code = number == EACCES || number == EPERM ? Code::refused : Code::not_found;
-    return Error{code, connected.error().text, number};
-  }
-  const Descriptor connection(*connected);
-  std::string request;
-  for (const std::string& word : words) request.append(request.empty() ? "" : "\t").append(word);
-  request += '\n';
-  if (::send(connection.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
-    return Error{Code::closed, "the connection was closed", errno};
-  }
+// ---------------------------------------------------------------- the other end
+
+namespace {
+
+constexpr int slice_ms = 250;
+constexpr size_t longest_line = 16 << 20;
+
+Error silence(int64_t ms) { return Error{Code::timeout, fmt::format("no answer within {}", print_duration(Duration::from_ms(ms))), 0}; }
+
+// A queue of connections that is full is waited for as for an answer.
+Result<Descriptor> connect_to(const std::string& path, int64_t ms) {
+  const Result<int> connected = connect_unix(path, SOCK_STREAM, ms);
+  if (connected.ok()) return Descriptor(connected.value());
+  const int number = connected.error().system;
+  if (number == EAGAIN) return silence(ms);
+  const Code code = number == EACCES || number == EPERM ? Code::refused : Code::not_found;
+  return Error{code, connected.error().text, number};
+}
+
+pid_t listener_of(int fd) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 ? who.pid : 0;
+}
+
+bool is_halted(pid_t pid) {
+  const char state = process::state_of(pid);
+  return state == 'T' || state == 't' || state == 'Z' || state == 'X';
+}
+
+// One conversation.
+struct Conversation {
+  const Descriptor& connection;
+  const ControlPatience& patience;
+  const std::function<void(char kind, std::string_view text)>& line;
+  pid_t master;
   std::string in;
-  for (;;) {
+  bool alive = false;     // it has said something
+
+  // Waits for more; error timeout when the silence has lasted too long.
+  Result<void> receive() {
     char block[65536];
-    const ssize_t n = ::recv(connection.get(), block, sizeof block, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Error{Code::closed, "goma closed the connection before it answered", 0};
-    in.append(block, static_cast<size_t>(n));
+    for (int64_t waited = 0;;) {
+      const ssize_t n = ::recv(connection.get(), block, sizeof block, 0);
+      if (n < 0 && errno == EINTR) continue;
+      if (n > 0) {
+        alive = true;
+        in.append(block, static_cast<size_t>(n));
+        return {};
+      }
+      if (n == 0 || errno != EAGAIN) return Error{Code::closed, "goma closed the connection before it answered", 0};
+      waited += slice_ms;
+      const bool hope = !alive && patience.first_ms > patience.silence_ms && !is_halted(master);
+      const int64_t limit = hope ? patience.first_ms : patience.silence_ms;
+      if (patience.silence_ms > 0 && waited >= limit) return silence(waited);
+    }
+  }
+  // The exit code, once it is there; the lines before it are passed on.
+  Result<std::optional<int>> take_lines() {
     size_t begin = 0;
     for (size_t end = 0; (end = in.find('\n', begin)) != std::string::npos; begin = end + 1) {
       const std::string_view whole = std::string_view(in).substr(begin, end - begin);
-      if (whole.size() < 2) continue;
-      if (whole[0] == 'x') return std::atoi(in.c_str() + begin + 2);
+      if (whole.empty()) continue;
+      if (whole.size() < 2 || whole[1] != ' ' || std::string_view("oex").find(whole[0]) == std::string_view::npos) return stranger();
+      if (whole[0] == 'x') return std::optional<int>(std::atoi(in.c_str() + begin + 2));
       line(whole[0], whole.substr(2));
     }
     in.erase(0, begin);
+    if (in.size() > longest_line) return stranger();
+    return std::optional<int>();
+  }
+  static Error stranger() { return Error{Code::invalid, "who answers there is no goma, or one of another version", 0}; }
+};
+
+}  // namespace
+
+Asked ask_control(const std::string& path, const std::vector<std::string>& words, const ControlPatience& patience,
+                  const std::function<void(char kind, std::string_view text)>& line) {
+  const Result<Descriptor> connected = connect_to(path, patience.silence_ms);
+  if (!connected.ok()) return {connected.error(), process::holder_of(path.substr(0, path.rfind('/') + 1) + "goma.pid")};
+  const Descriptor& connection = connected.value();
+  Conversation talk{connection, patience, line, listener_of(connection.get()), {}};
+  const std::string request = fmt::format("{}\n", fmt::join(words, "\t"));
+  if (::send(connection.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+    return {Error{Code::closed, "the connection was closed", errno}, talk.master};
+  }
+  const timeval slice{0, slice_ms * 1000};
+  ::setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof slice);
+  for (;;) {
+    if (Result<void> received = talk.receive(); !received) return {received.error(), talk.master};
+    const Result<std::optional<int>> code = talk.take_lines();
+    if (!code.ok()) return {code.error(), talk.master};
+    if (code.value().has_value()) return {*code.value(), talk.master};
   }
 }
 

@@ -2,7 +2,7 @@
 //
 // The control socket. A request is one line of words; the answer is lines for standard output ("o TEXT"), lines for
 // standard error ("e TEXT") and the exit code ("x N") as the last. Whatever there is to say is said by the master, so
-// gomactl only prints.
+// gomactl only prints. While the outcome is on its way an empty line says twice a second that the master lives.
 //
 // The master never waits for a client: answers are buffered, and a client that neither asks nor reads in time goes.
 #pragma once
@@ -35,6 +35,7 @@ class Control {
   static constexpr size_t max_clients = 64;
   static constexpr size_t max_request = 4096;
   static constexpr int64_t patience_ms = 10'000;
+  static constexpr int64_t beat_ms = 500;
 
   // Called with the number of the client and the words of its request; answer() follows, at once or later.
   using Handler = std::function<void(uint64_t client, const std::vector<std::string>& words)>;
@@ -71,9 +72,21 @@ class Control {
   Deferred sweep_;
 };
 
-// The other end, for gomactl and `goma -s`: sends the words, calls line(kind, text) for each line of the answer, and
-// returns the exit code. Errors: not_found (nobody listens), refused (no permission), closed (cut off).
-Result<int> ask_control(const std::string& path, const std::vector<std::string>& words,
-                        const std::function<void(char kind, std::string_view text)>& line);
+// How long the other end waits for a sign of life; 0 = for ever.
+struct ControlPatience {
+  int64_t silence_ms = 10'000;  // between two signs, and before the first where the answer comes at once
+  int64_t first_ms = 10'000;    // before the first; not for a master that is seen to be stopped
+};
+
+// What came of a question.
+struct Asked {
+  Result<int> code;  // the exit code. Errors: not_found (nobody listens), refused (no permission), closed (cut off),
+                     // timeout (silence), invalid (who answers is no goma, or of another version)
+  pid_t master = 0;  // who was asked; 0 when that is not known
+};
+
+// The other end, for gomactl: sends the words and calls line(kind, text) for each line of the answer.
+Asked ask_control(const std::string& path, const std::vector<std::string>& words, const ControlPatience& patience,
+                  const std::function<void(char kind, std::string_view text)>& line);
 
 }  // namespace goma::core

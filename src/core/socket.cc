@@ -368,11 +368,13 @@ Result<int> connect_nonblocking(const Address& address) {
   return socket.release();
 }
 
-Result<int> connect_unix(const std::string& path, int type) {
+Result<int> connect_unix(const std::string& path, int type, int64_t patience_ms) {
   sockaddr_un address;
   if (!unix_address(path, address)) return refused("the path of a socket has 1 to 107 bytes, not " + std::to_string(path.size()), ENAMETOOLONG);
   Descriptor socket(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!socket) return refused("cannot open a socket", errno);
+  const timeval patience{patience_ms / 1000, static_cast<suseconds_t>(patience_ms % 1000 * 1000)};
+  if (patience_ms > 0) ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return refused("cannot connect to " + path, errno);
   return socket.release();
 }

@@ -129,8 +129,9 @@ Result<int> connect_datagrams(const Address& address);
 // A nonblocking connection, done or on its way; the caller owns it. TCP sends at once and probes after 30 s of
 // silence. Error: refused, with errno in system.
 Result<int> connect_nonblocking(const Address& address);
-// A blocking connection to a Unix socket; the caller owns it.
-Result<int> connect_unix(const std::string& path, int type = SOCK_STREAM);
+// A blocking connection to a Unix socket; the caller owns it. Where the listener's queue is full it waits, and so does a
+// write later, at most this time (0 = for ever); then the error has EAGAIN in system.
+Result<int> connect_unix(const std::string& path, int type = SOCK_STREAM, int64_t patience_ms = 0);
 // The next connection, nonblocking; -1 with errno when there is none.
 int accept_connection(int listening, Address& peer);
 
