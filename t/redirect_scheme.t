@@ -19,4 +19,13 @@ reply = goma.request("POST", "/", {"Host": "h"}, body=b"x")
 same((reply.status, reply.body), (302, b""), "other methods get no body")
 same(goma.get("/.well-known/acme-challenge/x", {"Host": "h"}).text, "origin", "ACME challenges pass")
 same(goma.get("/secure", {"X-Forwarded-Proto": "https", "X-Forwarded-For": "1.2.3.4"}).text, "origin", "https by a trusted proxy passes")
+for scheme, other in (("https", "http"), ("http", "https")):
+    keeping = Goma([route("/", origin, middlewares=["to"])], [middleware("to", "redirectScheme", {"scheme": scheme})], workers=1,
+                   proxy={"enabled": True, "trustedProxies": ["127.0.0.1"]})
+    for host, want in [("shop.test:80", "shop.test"), ("shop.test:443", "shop.test"), ("shop.test:080", "shop.test"), ("shop.test:8080", "shop.test:8080"),
+                       ("shop.test", "shop.test"), ("[::1]:80", "[::1]"), ("[::1]:443", "[::1]"), ("[::1]:8443", "[::1]:8443"), ("[::1]", "[::1]")]:
+        reply = keeping.get("/x", {"Host": host, "X-Forwarded-Proto": other})
+        same(reply["location"], f"{scheme}://{want}/x", f"to {scheme} from {host}: a default port, either scheme's, is left out")
+    secure = {"https": "wss", "http": "ws"}[scheme]
+    same(keeping.get("/x", {"X-Forwarded-Proto": secure}).text, "origin", f"{secure} is {scheme} already")
 expect("evil" not in (goma.get("/%0d%0aevil:%20x", {"Host": "h"})["evil"] or ""), "C42 nothing splits the answer")

@@ -177,6 +177,8 @@ Answer judge_address(const Field& field, const yaml::Node& node, Value&) {
 
 Answer judge_cidr(const Field& field, const yaml::Node& node, Value&) {
   const std::string_view text = node.text;
+  if (text == "unix:") return std::nullopt;
+  if (istarts_with(text, "unix")) return wants_with("bad-cidr", field, node, "unix:");
   const size_t slash = text.find('/');
   const std::string_view ip = text.substr(0, slash);
   if (slash == std::string_view::npos && is_ip(ip)) return std::nullopt;
@@ -322,7 +324,7 @@ std::string kind_words(const Field& field) {
     case Kind::size: return "a size with a unit";
     case Kind::rate: return "a rate";
     case Kind::address: return "an address to listen on (IP:port, :port or unix:path)";
-    case Kind::cidr: return "an IP address or a network";
+    case Kind::cidr: return "an IP address, a network or \"unix:\"";
     case Kind::host: return "a host name";
     case Kind::path: return "a path that starts with \"/\"";
     case Kind::url: return "a URL with scheme and host";

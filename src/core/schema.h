@@ -45,7 +45,7 @@ enum class Kind : uint8_t {
   size,         // "8Mi"
   rate,         // "100/s"
   address,      // "127.0.0.1:8080", ":80", "[::]:80", "unix:path"
-  cidr,         // "10.0.0.0/8" or a single address
+  cidr,         // "10.0.0.0/8", a single address, or "unix:"
   host,         // "api.example.com", "*.example.com", "{sub}.example.com:8443"
   path,         // starts with '/' (file paths are strings)
   url,          // scheme://host...

@@ -198,6 +198,12 @@ socklen_t Address::to_sockaddr(sockaddr_storage& into) const {
   return 0;
 }
 
+Address Address::unix_peer() {
+  Address address;
+  address.family_ = Family::unix_socket;
+  return address;
+}
+
 Address Address::with_port(uint16_t port) const {
   Address other = *this;
   other.port_ = port;
@@ -259,6 +265,11 @@ std::string Address::text() const {
 // ---------------------------------------------------------------- networks
 
 std::optional<Cidr> Cidr::parse(std::string_view text) {
+  if (text == "unix:") {
+    Cidr peers;
+    peers.unix_ = true;
+    return peers;
+  }
   const size_t slash = text.find('/');
   const std::string_view ip = text.substr(0, slash);
   if (ip.find('%') != std::string_view::npos) return std::nullopt;
@@ -281,6 +292,7 @@ std::optional<Cidr> Cidr::parse(std::string_view text) {
 }
 
 bool Cidr::contains(const Address& address) const {
+  if (unix_ || address.is_unix()) return unix_ && address.is_unix();
   if (address.family() != Address::Family::ipv4 && address.family() != Address::Family::ipv6) return false;
   // 0::/0 speaks of IPv6 only: an IPv4 address is inside an IPv4 network or nowhere.
   if (address.family() == Address::Family::ipv4 && bits_ < 96) return false;

@@ -63,6 +63,8 @@ class Address {
   // "ip:port", "[v6]:port", ":port" (all addresses, both families), "localhost:port", and without a port (also a bare
   // v6 address) when default_port is not 0. A port is 0 to 65535.
   static std::optional<Address> parse(std::string_view text, uint16_t default_port = 0);
+  // A peer on a Unix socket.
+  static Address unix_peer();
   static Address from_sockaddr(const sockaddr* address);
   // The length of what was written.
   socklen_t to_sockaddr(sockaddr_storage& into) const;
@@ -94,7 +96,7 @@ class Address {
 };
 static_assert(sizeof(Address) <= 32);
 
-// A network: "10.0.0.0/8", "2001:db8::/32", or a single address.
+// A network: "10.0.0.0/8", "2001:db8::/32", or a single address; or "unix:", the peers on Unix sockets.
 class Cidr {
  public:
   // Host bits behind the prefix are allowed and ignored.
@@ -105,6 +107,7 @@ class Cidr {
  private:
   std::array<uint8_t, 16> first_{};
   uint8_t bits_ = 0;  // of 128; an IPv4 network has 96 or more
+  bool unix_ = false;
 };
 
 struct ListenOptions {

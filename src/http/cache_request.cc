@@ -8,33 +8,33 @@
 #include "core/channel.h"
 #include "core/text.h"
 #include "core/tls_client_context.h"
+#include "http/claims.h"
 #include "http/connection.h"
+#include "http/public_url.h"
 #include "http/uri.h"
 
 namespace goma::http {
 
 namespace {
 
-// Fields by which some backends take another host, path or method than the request line says. Nothing tells whether this
-// one does; what it answers then is for nobody else.
-constexpr std::string_view misleading[] = {"x-rewrite-url", "x-override-url", "x-http-method",   "x-method-override",
-                                           "x-host",        "x-original-host", "x-forwarded-server", "x-http-host-override"};
+// Fields by which some backends take another method than the request line says. Nothing tells whether this one does;
+// what it answers then is for nobody else.
+constexpr std::string_view misleading[] = {"x-http-method", "x-method-override"};
 
 bool misleads(const Headers& headers) {
-  if (headers.find(HeaderId::x_original_url) != nullptr || headers.find(HeaderId::x_http_method_override) != nullptr) return true;
+  if (headers.find(HeaderId::x_http_method_override) != nullptr) return true;
+  if (!headers.has_any({HeaderId::other})) return false;
   for (const Header& h : headers) {
-    if (h.id != HeaderId::other || (h.name[0] | 0x20) != 'x') continue;
+    if (h.id != HeaderId::other) continue;
     for (const std::string_view name : misleading) {
-      if (core::iequals(h.name, name)) return true;
+      if (reads_alike(h.name, name)) return true;
     }
   }
   return false;
 }
 
 std::string_view canonical_host(Exchange& x) {
-  std::string_view host = x.request().host;
-  const std::string_view standard = x.client().scheme == "https" ? ":443" : ":80";
-  if (host.ends_with(standard)) host.remove_suffix(standard.size());
+  const std::string_view host = without_default_port(x.request().host, x.client().scheme);
   bool upper = false;
   for (const char c : host) upper |= core::lower(c) != c;
   if (!upper) return host;
@@ -43,22 +43,14 @@ std::string_view canonical_host(Exchange& x) {
   return {lower, host.size()};
 }
 
-// What trusted proxies say about the request (everybody else's words are gone by now), but for addresses.
+// What trusted proxies claim about the request (everybody else's claims are gone by now), but for addresses, which do
+// not reach the backend then, and for host and scheme, which have their place in the key.
 template <class Texts>
-void add_proxied(Texts& key, const Headers& headers) {
-  constexpr HeaderId ids[] = {HeaderId::x_forwarded_port, HeaderId::x_forwarded_prefix, HeaderId::x_forwarded_scheme};
-  constexpr HeaderSet any{HeaderId::x_forwarded_port, HeaderId::x_forwarded_prefix, HeaderId::x_forwarded_scheme, HeaderId::forwarded};
-  if (!headers.has_any(any)) return;
-  key.add("proxied");
-  for (const HeaderId id : ids) key.add(headers.get(id));
+void add_claims(Texts& key, const Headers& headers, core::Arena& arena) {
   for (const Header& h : headers) {
-    if (h.id != HeaderId::forwarded) continue;
-    for (const std::string_view element : core::split(h.value, ',')) {
-      for (const std::string_view pair : core::split(element, ';')) {
-        const std::string_view trimmed = core::trim(pair);
-        if (!core::istarts_with(trimmed, "for=") && !core::istarts_with(trimmed, "by=")) key.add("forwarded").add(trimmed);
-      }
-    }
+    if (claim_of(h.id, h.name) != Claim::request || h.id == HeaderId::x_forwarded_host || h.id == HeaderId::x_forwarded_proto) continue;
+    key.add("claim").add(h.id == HeaderId::other ? h.name : header_name(h.id));
+    key.add(h.id == HeaderId::forwarded ? forwarded_without_addresses(h.value, arena) : h.value);
   }
 }
 
@@ -81,7 +73,9 @@ void add_credentials(Texts& key, const Exchange& x) {
   key.add("credentials");
   for (const Header& h : x.request().headers) {
     if (h.id == HeaderId::authorization || h.id == HeaderId::cookie) key.add(header_name(h.id)).add(h.value);
+    else if (claim_of(h.id, h.name) == Claim::person) key.add(h.name).add(h.value);
   }
+  key.add(x.identity());
   if (x.client().tls != nullptr && x.client().tls->client != nullptr) key.add("certificate").add(x.client().tls->client->fingerprint);
 }
 
@@ -89,8 +83,12 @@ void add_credentials(Texts& key, const Exchange& x) {
 
 bool has_credentials(const Exchange& x) {
   const Headers& headers = x.request().headers;
-  return headers.find(HeaderId::authorization) != nullptr || headers.find(HeaderId::cookie) != nullptr ||
-         (x.client().tls != nullptr && x.client().tls->client != nullptr);
+  if (headers.has_any({HeaderId::authorization, HeaderId::cookie}) || !x.identity().empty()) return true;
+  if (x.client().tls != nullptr && x.client().tls->client != nullptr) return true;
+  for (const Header& h : headers) {
+    if (claim_of(h.id, h.name) == Claim::person) return true;
+  }
+  return false;
 }
 
 std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule) {
@@ -112,7 +110,7 @@ template <class Texts>
 void add_identity(Texts& key, Exchange& x, std::string_view host, const CacheKeyRule& rule, const Headers& fields) {
   key.add(x.route_name()).add(rule.middleware).add(x.client().scheme).add(host).add(x.path().encoded);
   add_query(key, x, rule);
-  add_proxied(key, fields);
+  add_claims(key, fields, x.arena());
   if (rule.personal) add_credentials(key, x);
 }
 

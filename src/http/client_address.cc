@@ -67,12 +67,25 @@ std::optional<core::Address> parse_entry(std::string_view entry) {
   return core::Address::parse_ip(ip);
 }
 
-// "http" or "https", from what the nearest proxy said; else empty.
+// "http" or "https", from what the nearest proxy said; else empty. Some say ws and wss of a WebSocket, which is asked
+// for by http and https (RFC 6455 4.1).
 std::string_view scheme_word(std::string_view value) {
   const std::string_view last = take_last(value, false);
-  if (core::iequals(last, "https")) return "https";
-  return core::iequals(last, "http") ? std::string_view("http") : std::string_view();
+  if (core::iequals(last, "https") || core::iequals(last, "wss")) return "https";
+  return core::iequals(last, "http") || core::iequals(last, "ws") ? std::string_view("http") : std::string_view();
 }
+
+// Of several lines the last is the nearest proxy's.
+std::string_view last_line(const Headers& headers, HeaderId id) {
+  std::string_view value;
+  if (headers.find(id) == nullptr) return value;
+  for (const Header& h : headers) {
+    if (h.id == id) value = h.value;
+  }
+  return value;
+}
+
+constexpr std::string_view unix_peer = "unix:";  // core::Address::ip_text of a Unix socket
 
 }  // namespace
 
@@ -103,11 +116,11 @@ bool TrustedProxies::contains(const core::Address& address) const {
 ClientAddress TrustedProxies::resolve(std::string_view peer_ip, const Headers& headers, core::Arena& arena) const {
   ClientAddress result{peer_ip, {}, false};
   if (!enabled()) return result;
-  const std::optional<core::Address> peer = core::Address::parse_ip(peer_ip);
+  const std::optional<core::Address> peer = peer_ip == unix_peer ? core::Address::unix_peer() : core::Address::parse_ip(peer_ip);
   if (!peer || !contains(*peer)) return result;
   result.trusted = true;
-  result.scheme = scheme_word(headers.get(HeaderId::x_forwarded_proto));
-  if (result.scheme.empty()) result.scheme = scheme_word(headers.get(HeaderId::x_forwarded_scheme));
+  result.scheme = scheme_word(last_line(headers, HeaderId::x_forwarded_proto));
+  if (result.scheme.empty()) result.scheme = scheme_word(last_line(headers, HeaderId::x_forwarded_scheme));
   core::Address client;
   Found found = Found::nothing;
   for (size_t i = 0; i < headers_.size() && found == Found::nothing; ++i) found = walk(headers_[i], headers, client);
@@ -141,11 +154,23 @@ TrustedProxies::Found TrustedProxies::walk(const std::string& name, const Header
 }
 
 TrustedProxies::Found TrustedProxies::judge(std::string_view entry, core::Address& client) const {
-  const std::optional<core::Address> address = parse_entry(entry);
+  const std::optional<core::Address> address = entry == unix_peer ? core::Address::unix_peer() : parse_entry(entry);
   if (!address) return Found::stop;
   if (contains(*address)) return Found::nothing;
+  if (address->is_unix()) return Found::stop;
   client = *address;
   return Found::client;
+}
+
+void set_client_address(Headers& headers, std::string_view ip, std::string_view socket_ip, core::Arena& arena) {
+  if (ip == unix_peer) {
+    headers.remove(HeaderId::x_forwarded_for);
+    headers.remove(HeaderId::x_real_ip);
+    return;
+  }
+  const bool direct = ip == socket_ip || socket_ip == unix_peer;
+  headers.set(HeaderId::x_forwarded_for, direct ? ip : arena.join(ip, ", ", socket_ip));
+  headers.set(HeaderId::x_real_ip, ip);
 }
 
 namespace {

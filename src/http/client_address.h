@@ -27,6 +27,10 @@ struct ClientAddress {
   bool trusted = false;     // the peer is a trusted proxy: its forwarded headers may be believed
 };
 
+// Says in X-Forwarded-For and X-Real-IP who the client is and, when it came through a proxy, which one brought it. A peer
+// on a Unix socket has no address: nothing stands for it, and without a client neither field is sent.
+void set_client_address(Headers& headers, std::string_view ip, std::string_view socket_ip, core::Arena& arena);
+
 // Who counts as one client: an IPv4 address as it is, an IPv6 address as its first ipv6_prefix bits (1 to 128), because
 // one customer has a whole network of them. Opaque bytes, in the arena or of `ip`.
 std::string_view network_of(std::string_view ip, int ipv6_prefix, core::Arena& arena);

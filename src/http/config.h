@@ -26,7 +26,7 @@
 namespace goma::http {
 
 struct ProxyProtocolConf {
-  std::vector<core::PlacedText> trusted;  // IP or CIDR; whoever connects from there begins with a PROXY header
+  std::vector<core::PlacedText> trusted;  // IP, CIDR or "unix:"; whoever connects from there begins with a PROXY header
 };
 
 struct EntryPointConf {
@@ -182,7 +182,7 @@ struct NetworkingConf {
 
 struct ProxyConf {
   bool enabled = false;
-  std::vector<core::PlacedText> trusted_proxies;  // IP or CIDR
+  std::vector<core::PlacedText> trusted_proxies;  // IP, CIDR or "unix:"
   std::vector<std::string> ip_headers{"X-Forwarded-For", "X-Real-IP"};
 };
 

@@ -44,7 +44,7 @@ constexpr auto seconds = [](Field& f) { f.kind = Kind::seconds, f.min = 0, f.max
 constexpr auto count = range(0, any_positive);
 
 constexpr Field proxy_protocol_fields[] = {
-    field<&ProxyProtocolConf::trusted>("trusted", "Addresses and networks whose connections begin with a PROXY header (version 1 or 2); nobody else may send one.", as(Kind::cidr), addition, example("[\"10.0.0.0/8\"]")),
+    field<&ProxyProtocolConf::trusted>("trusted", "Addresses and networks, or unix: for peers on Unix sockets, whose connections begin with a PROXY header (version 1 or 2); nobody else may send one.", as(Kind::cidr), addition, example("[\"10.0.0.0/8\"]")),
 };
 constexpr Section proxy_protocol_section = section_of<ProxyProtocolConf>("gateway.entryPoints.web.proxyProtocol", "Load balancers that tell the client's address in front of the connection.", proxy_protocol_fields);
 
@@ -183,7 +183,7 @@ constexpr Section networking_section = section_of<NetworkingConf>("gateway.netwo
 
 constexpr Field proxy_fields[] = {
     field<&ProxyConf::enabled>("enabled", "Believe the headers below when they come from a trusted proxy.", env("GOMA_PROXY_ENABLED")),
-    field<&ProxyConf::trusted_proxies>("trustedProxies", "Addresses and networks of proxies in front of goma.", as(Kind::cidr), env("GOMA_PROXY_TRUSTED_PROXIES"), example("[127.0.0.1, \"10.0.0.0/8\"]")),
+    field<&ProxyConf::trusted_proxies>("trustedProxies", "Addresses and networks of proxies in front of goma; unix: for those on Unix sockets.", as(Kind::cidr), env("GOMA_PROXY_TRUSTED_PROXIES"), example("[127.0.0.1, \"10.0.0.0/8\"]")),
     field<&ProxyConf::ip_headers>("ipHeaders", "Headers that may hold the client's address, tried in order.", env("GOMA_PROXY_IP_HEADERS")),
 };
 constexpr Section proxy_section = section_of<ProxyConf>("gateway.proxy", "Proxies in front of goma whose word about the client counts.", proxy_fields);

@@ -8,6 +8,7 @@
 
 #include "core/text.h"
 #include "http/access_log.h"
+#include "http/claims.h"
 #include "http/client_address.h"
 #include "http/forward.h"
 #include "http/grpc.h"
@@ -35,17 +36,12 @@ struct ToClient final : BodyFilter {
   uint64_t& bytes;
 };
 
-// Headers that only a trusted proxy may send: dropped from everybody else (attack cases C36, C39, C41).
-constexpr HeaderSet untrusted{HeaderId::forwarded,          HeaderId::x_forwarded_for,   HeaderId::x_forwarded_proto,
-                                  HeaderId::x_forwarded_host,   HeaderId::x_forwarded_port,  HeaderId::x_forwarded_prefix,
-                                  HeaderId::x_forwarded_scheme, HeaderId::x_real_ip,         HeaderId::true_client_ip,
-                                  HeaderId::cf_connecting_ip};
-
 constexpr HeaderSet hop_by_hop{HeaderId::connection,       HeaderId::keep_alive,       HeaderId::proxy_connection, HeaderId::proxy_authenticate,
                                    HeaderId::proxy_authorization, HeaderId::te,            HeaderId::trailer,
                                    HeaderId::transfer_encoding, HeaderId::http2_settings,  HeaderId::proxy};
 
-// RFC 9110 7.6.1: what Connection names goes no further, except fields no client may make us drop.
+// RFC 9110 7.6.1: what Connection names goes no further, except fields no client may make us drop; through a proxy that
+// passes Connection on, it would take away what the proxy says.
 void drop_named(Headers& headers, std::string_view list) {
   while (!list.empty()) {
     const size_t comma = list.find(',');
@@ -53,18 +49,8 @@ void drop_named(Headers& headers, std::string_view list) {
     list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
     const HeaderId id = header_id(name);
     const bool keep = id == HeaderId::host || id == HeaderId::content_length || id == HeaderId::upgrade || id == HeaderId::cookie ||
-                      id == HeaderId::authorization || id == HeaderId::connection;
+                      id == HeaderId::authorization || id == HeaderId::connection || claim_of(id, name) != Claim::none;
     if (!keep && !name.empty()) headers.remove(name);
-  }
-}
-
-// What the gateway says about client certificates, nobody else may say.
-constexpr std::string_view certificate_claims = "x-client-cert-";
-
-void drop_claims(Headers& headers) {
-  for (const Header& h : headers) {
-    if (h.id != HeaderId::other || h.name.size() <= certificate_claims.size()) continue;
-    if (core::iequals(h.name.substr(0, certificate_claims.size()), certificate_claims)) headers.remove(h.name);
   }
 }
 
@@ -143,6 +129,9 @@ void Exchange::begin() {
     return;
   }
   logged_ = route_->listed;
+  for (const OwnField& field : route_->own_fields) {
+    if (field.identity) remove_alike(request_.headers, field.name);
+  }
   run_chain(0);
 }
 
@@ -162,6 +151,7 @@ void Exchange::begin_behind(Exchange& other) {
   path_ = {true, false, arena_.copy(other.path_.encoded), arena_.copy(other.path_.decoded)};
   received_path_ = arena_.copy(other.received_path_);
   query_ = arena_.copy(other.query_);
+  identity_ = arena_.copy(other.identity_);
   has_query_ = other.has_query_;
   client_info_ = {arena_.copy(other.client_info_.socket_ip), arena_.copy(other.client_info_.ip), other.client_info_.scheme == "https" ? "https" : "http", nullptr};
   first_step_ = cursor_ = other.cursor_;
@@ -176,11 +166,10 @@ void Exchange::prepare() {
   has_query_ = request_.has_query;
   request_.accepts_trailers = core::iequals(headers.get(HeaderId::te), "trailers");
   drop_hop_by_hop(headers, request_.upgrade);
-  drop_claims(headers);
   const ClientAddress address = site_->trusted_proxies().resolve(client_info_.socket_ip, headers, arena_);
   client_info_.ip = address.ip;
   if (!address.scheme.empty()) client_info_.scheme = address.scheme;
-  if (!address.trusted) headers.remove(untrusted);
+  drop_claims(headers, address.trusted);
   if (is_grpc(request_)) grpc_ = arena_.make<GrpcCall>(*this);
 }
 
@@ -465,7 +454,9 @@ void Exchange::request_body(std::string_view data) {
 
 void Exchange::request_end(const Headers* trailers) {
   if (tunnel_ != nullptr) tunnel_->ended(Tunnel::Way::to_backend);
-  if (forward_ != nullptr) forward_->request_end(trailers);
+  if (forward_ == nullptr) return;
+  if (trailers != nullptr) trailers = tunnel_ != nullptr ? nullptr : without_claims(*trailers, route_->own_fields, arena_);
+  forward_->request_end(trailers);
 }
 
 Flow Exchange::flush_request() { return forward_ != nullptr ? forward_->flush_request() : Flow::go; }

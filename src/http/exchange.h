@@ -95,6 +95,10 @@ class Exchange {
   std::string_view query() const { return query_; }
   void set_query(std::string_view query) { query_ = query; has_query_ = !query.empty(); }
   const ClientInfo& client() const { return client_info_; }
+  // What authenticating middlewares have told the backend about who the client is, as text that differs where that
+  // differs; empty: nothing. Caches keep answers apart by it.
+  std::string_view identity() const { return identity_; }
+  void add_identity(std::string_view name, std::string_view value) { identity_ = arena_.join(identity_, name, "\t", value, "\n"); }
   const Route* route() const { return route_; }
   // The request id: X-Request-ID of the client, else 32 hex digits.
   std::string_view id();
@@ -120,6 +124,10 @@ class Exchange {
   Headers& reply_headers() { return answer_headers_; }
   // Whether the response comes from the gateway: a middleware's answer or an error of its own; else from a backend.
   bool has_answer() const { return has_answer_; }
+
+  // What the backend answers may be given to others, so it is told nothing that is not in a cache's key.
+  void share_answer() { shares_answer_ = true; }
+  bool shares_answer() const { return shares_answer_; }
 
   // What a middleware knows of this exchange from one call to the next; in the arena. Null: nothing was kept.
   void keep(const void* owner, void* what) { kept_ = arena_.make<Kept>(Kept{owner, what, kept_}); }
@@ -262,6 +270,7 @@ class Exchange {
   std::string_view query_;
   ClientInfo client_info_;
   std::string_view id_;
+  std::string_view identity_;
   Site* site_ = nullptr;
   const Route* route_ = nullptr;
   RouteMetrics* route_metrics_ = nullptr;  // of the worker, outlives the site
@@ -301,6 +310,7 @@ class Exchange {
   bool accounted_ = false;
   bool tunnel_counted_ = false;
   bool logged_ = true;         // built-in endpoints are not
+  bool shares_answer_ = false;
   bool for_nobody_ = false;    // begun by begin_behind()
 };
 

@@ -3,6 +3,9 @@
 // Attempts, the request as backends see it, and what failures mean to clients.
 #include "http/forward.h"
 
+#include "core/text.h"
+#include "http/claims.h"
+#include "http/client_address.h"
 #include "http/connection.h"
 #include "http/retry.h"
 #include "http/route_metrics.h"
@@ -99,6 +102,7 @@ void Forward::build_request() {
   for (const Header& h : request.headers) {
     if (h.id != HeaderId::host && h.id != HeaderId::expect) headers->add(h.id, h.name, h.value);
   }
+  if (x_.shares_answer()) drop_addresses(*headers, x_.arena());
   add_forwarded_headers(*headers);
   BackendRequest out;
   out.method = request.method_text;
@@ -113,12 +117,14 @@ void Forward::build_request() {
 
 void Forward::add_forwarded_headers(Headers& headers) {
   const ClientInfo& client = x_.client();
-  if (!x_.request().host.empty()) headers.set(HeaderId::x_forwarded_host, x_.request().host);
-  const bool direct = client.ip == client.socket_ip;
-  headers.set(HeaderId::x_forwarded_for, direct ? client.ip : x_.arena().join(client.ip, ", ", client.socket_ip));
-  headers.set(HeaderId::x_real_ip, client.ip);
+  if (x_.request().host.empty()) headers.remove(HeaderId::x_forwarded_host);
+  else headers.set(HeaderId::x_forwarded_host, x_.request().host);
+  set_client_address(headers, client.ip, client.socket_ip, x_.arena());
   headers.set(HeaderId::x_forwarded_proto, client.scheme);
   if (client.tls == nullptr || client.tls->client == nullptr) return;
+  for (const Header& h : headers) {
+    if (core::istarts_with(h.name, "X-Client-Cert-")) headers.remove(h);
+  }
   const ClientCertificate& certificate = *client.tls->client;
   headers.add("X-Client-Cert-Subject", certificate.subject);
   headers.add("X-Client-Cert-Issuer", certificate.issuer);

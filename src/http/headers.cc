@@ -200,6 +200,12 @@ void Headers::remove_set(uint64_t bits) {
 
 size_t Headers::remove(std::string_view name) { return remove(header_id(name), name); }
 
+void Headers::remove(const Header& field) {
+  list_[&field - list_].removed = true;
+  --live_;
+  if (field.id != HeaderId::other && count(field.id) == 0) present_ &= ~bit(field.id);
+}
+
 size_t Headers::count(HeaderId id) const {
   if ((present_ & bit(id)) == 0) return 0;
   return static_cast<size_t>(std::count_if(list_, list_ + used_, [&](const Header& h) { return h.id == id && !h.removed; }));

@@ -41,8 +41,9 @@ struct Header {
 class HeaderSet {
  public:
   constexpr HeaderSet(std::initializer_list<HeaderId> ids) {
-    for (const HeaderId id : ids) bits_ |= uint64_t{1} << static_cast<unsigned>(id);
+    for (const HeaderId id : ids) add(id);
   }
+  constexpr void add(HeaderId id) { bits_ |= uint64_t{1} << static_cast<unsigned>(id); }
 
  private:
   friend class Headers;
@@ -90,6 +91,8 @@ class Headers {
     if ((present_ & names.bits_) != 0) remove_set(names.bits_);
   }
   size_t remove(std::string_view name);
+  // Removes this one, which is of this list.
+  void remove(const Header& field);
   size_t count(HeaderId id) const;
   // The fields that were not removed.
   size_t size() const { return live_; }

@@ -16,9 +16,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/problem.h"
 #include "core/schema.h"
+#include "http/claims.h"
 #include "http/config.h"
 #include "http/path_set.h"
 
@@ -73,6 +75,9 @@ class Middleware {
   // Exactly once per exchange, whatever happened, for every middleware that saw it. A tunnel (101) finishes when it
   // opens: it does not hold the configuration it came from.
   virtual void on_finish(const Exchange&) const noexcept {}
+  // The request fields that it sets or removes. Clients cannot bring them in a trailer section, and identities not at
+  // all: their own copies are gone before the first step, on all paths of a route that lists it.
+  virtual std::vector<OwnField> own_fields() const { return {}; }
   // Bytes of the host's shared response store that this middleware asks for (http/response_store.h).
   virtual uint64_t store_bytes() const { return 0; }
 };

@@ -61,9 +61,26 @@ std::string_view public_host(const Exchange& x) {
   return asked;
 }
 
+namespace {
+
+bool has_port(std::string_view host, uint64_t port) { return core::parse_u64(split_host_port(host).port) == port; }
+
+std::string_view without_port(std::string_view host, bool drop) {
+  const HostPort parts = split_host_port(host);
+  return drop || parts.port.empty() ? parts.host : host;
+}
+
+}  // namespace
+
+std::string_view without_default_port(std::string_view host, std::string_view scheme) {
+  return without_port(host, has_port(host, scheme == "https" ? 443 : 80));
+}
+
+std::string_view without_default_port(std::string_view host) { return without_port(host, has_port(host, 80) || has_port(host, 443)); }
+
 std::string_view public_url(Exchange& x, std::string_view scheme, std::string_view host) {
   const std::string_view query = x.query();
-  return x.arena().join(scheme, "://", host, x.path().encoded, query.empty() ? "" : "?", query);
+  return x.arena().join(scheme, "://", without_default_port(host, scheme), x.path().encoded, query.empty() ? "" : "?", query);
 }
 
 std::string_view escape_query(core::Arena& arena, std::string_view text) {

@@ -15,6 +15,12 @@ namespace goma::http {
 // the first of the route's hosts that is no pattern. Empty when the request has none and the route neither.
 std::string_view public_host(const Exchange& x);
 
+// The host[:port] without a port that the scheme has by default, or that nothing stands behind the colon of (RFC 3986
+// 3.2.3, 6.2.3).
+std::string_view without_default_port(std::string_view host, std::string_view scheme);
+// For a redirect from one scheme to the other: neither's default port is one where the other is spoken.
+std::string_view without_default_port(std::string_view host);
+
 // scheme://host/path?query of the request in its canonical encoded form, in the exchange's arena.
 std::string_view public_url(Exchange& x, std::string_view scheme, std::string_view host);
 

@@ -149,6 +149,7 @@ Verdict ResponseCache::go(Exchange& x, Work& w) const {
   w.asked_ms = w.store->wall_ms();
   w.purge = w.store->last_purge();
   w.question.request = x.arena().make<Headers>(x.request().headers);
+  x.share_answer();
   ask_for_change(x, w);
   return Verdict::next();
 }
@@ -206,6 +207,7 @@ bool ResponseCache::send_errand(Exchange& x, Work& w) const {
   copy->place = w.store->find(*errand, copy->question);
   copy->lease.take(lease);
   errand->request().headers.remove(HeaderSet{HeaderId::if_none_match, HeaderId::if_modified_since, HeaderId::if_range});
+  errand->share_answer();
   ask_for_change(*errand, *copy);
   Errands::go(*errand, x);
   return true;
@@ -364,6 +366,7 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
   const bool endless = response.body.framing == Framing::until_close;  // nobody could tell the whole from a half
   if (x.request().method != Method::get || endless || !is_storable_status(response.status) || !s_.statuses[static_cast<size_t>(response.status)]) return false;
   if (response.body.framing == Framing::length ? response.body.length > std::min(s_.most_bytes, w.store->most_bytes()) : w.store->is_large(w.place.key)) return false;
+  if (!w.personal && !x.identity().empty()) return false;  // a step behind this one has told the backend who asks
   Headers* fields = own_fields(x);
   const CacheControl said = parse_response_cache_control(*fields);
   if (!why_not_stored(w.request, said, *fields, w.personal).empty()) return false;

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "http/claims.h"
 #include "http/config.h"
 #include "http/message.h"
 #include "http/module.h"
@@ -61,6 +62,7 @@ struct Route {
   bool listed = true;                  // false: built-in endpoint (not logged as a route, no default middlewares)
   std::vector<Step> steps;             // wrapping middlewares first, then the chain in order
   size_t wraps = 0;                    // how many of steps wrap
+  std::vector<OwnField> own_fields;    // of its steps, and the identities that its backends are told by other routes
   const core::TlsClientRule* client_rule = nullptr;  // for client certificates, its own; null: that of its host
   std::unique_ptr<Upstream> upstream;  // null: endpoint
   std::unique_ptr<Endpoint> endpoint;

@@ -4,6 +4,8 @@
 // Everything that can be wrong is reported; a route is never built without a protection it asked for.
 #include "http/site.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
@@ -60,6 +62,7 @@ class SiteBuilder {
     for (const RouteConf& conf : gateway().routes) {
       if (conf.enabled) build_route(conf);
     }
+    share_identities();
     add_endpoints();
     for (const Route& route : site_.routes_) {
       if (route.conf != nullptr) site_.router_.add(&route, route.conf->priority, route.path, route.conf->hosts);
@@ -149,6 +152,8 @@ class SiteBuilder {
         const auto found = made_.find(name.text);
         if (found == made_.end() || (found->second.module->stage == Stage::wrap) != wrap) continue;
         route.steps.push_back(make_step(route, found->second));
+        const std::vector<OwnField> own = found->second.middleware->own_fields();
+        route.own_fields.insert(route.own_fields.end(), own.begin(), own.end());
         if (wrap) ++route.wraps;
       }
       if (wrap) order_wraps(route);
@@ -157,6 +162,31 @@ class SiteBuilder {
       report(problems_, "too-many-middlewares", route.conf != nullptr ? route.conf->place : core::Place(),
              "route \"" + route.name + "\" has more than 64 middlewares");
     }
+  }
+
+  // A backend that some route tells who the client is hears it from no client on its other routes either.
+  void share_identities() {
+    std::map<std::string, std::vector<OwnField>> told;  // by host:port of the backend
+    for (const Route& route : site_.routes_) {
+      for (const OwnField& field : route.own_fields) {
+        if (!field.identity) continue;
+        for (const Backend& backend : route.upstream->backends()) told[place_of(backend)].push_back(field);
+      }
+    }
+    for (Route& route : site_.routes_) {
+      for (const Backend& backend : route.upstream->backends()) {
+        const auto found = told.find(place_of(backend));
+        if (found == told.end()) continue;
+        for (const OwnField& field : found->second) add_own_field(route, field);
+      }
+    }
+  }
+
+  static std::string place_of(const Backend& backend) { return fmt::format("{}:{}", core::to_lower(backend.peer.host), backend.peer.port); }
+
+  static void add_own_field(Route& route, const OwnField& field) {
+    const bool known = std::any_of(route.own_fields.begin(), route.own_fields.end(), [&field](const OwnField& own) { return reads_alike(own.name, field.name); });
+    if (!known) route.own_fields.push_back(field);
   }
 
   void order_wraps(Route& route) {

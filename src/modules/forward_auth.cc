@@ -14,6 +14,8 @@
 #include "core/schema.h"
 #include "core/text.h"
 #include "http/backend_tls.h"
+#include "http/claims.h"
+#include "http/client_address.h"
 #include "http/exchange.h"
 #include "http/fetch.h"
 #include "http/field_rules.h"
@@ -90,6 +92,7 @@ class ForwardAuth final : public http::Middleware {
     request.timeout_ms = s_.timeout_ms;
     return x.await<http::Fetch>(this, &ForwardAuth::judge, request);
   }
+  std::vector<http::OwnField> own_fields() const override;
 
  private:
   bool guards(http::Exchange& x) const;
@@ -126,8 +129,7 @@ http::Headers* ForwardAuth::describe(http::Exchange& x) const {
   headers->add(http::HeaderId::x_forwarded_host, request.host);
   headers->add("X-Forwarded-Method", request.method_text);
   headers->add(http::HeaderId::x_forwarded_proto, x.client().scheme);
-  headers->add(http::HeaderId::x_forwarded_for, x.client().ip);
-  headers->add(http::HeaderId::x_real_ip, x.client().ip);
+  http::set_client_address(*headers, x.client().ip, x.client().ip, x.arena());
   headers->add("X-Forwarded-URI", url);
   headers->add(http::HeaderId::x_original_url, url);
   for (const http::Header& h : request.headers) {
@@ -138,9 +140,21 @@ http::Headers* ForwardAuth::describe(http::Exchange& x) const {
   return headers;
 }
 
+// What it injects is an identity, unless the service is to be told the client's own: a credential that it judges and may
+// replace by another. That one goes when it has been asked.
+std::vector<http::OwnField> ForwardAuth::own_fields() const {
+  std::vector<http::OwnField> own;
+  for (const Copied& header : s_.headers) {
+    bool judged = core::iequals(header.to, "Authorization") || core::iequals(header.to, "Cookie") || core::iequals(header.to, "User-Agent");
+    for (const std::string& name : s_.request_headers) judged |= http::reads_alike(name, header.to);
+    own.push_back({header.to, !judged});
+  }
+  return own;
+}
+
 // Takes the client's copies of everything injected out of the request.
 void ForwardAuth::strip(http::Exchange& x) const {
-  for (const Copied& header : s_.headers) x.request().headers.remove(std::string_view(header.to));
+  for (const Copied& header : s_.headers) http::remove_alike(x.request().headers, header.to);
   for (const Copied& param : s_.params) {
     if (!x.query().empty()) x.set_query(http::without_parameter(x.arena(), x.query(), param.to));
   }
@@ -155,8 +169,13 @@ http::Verdict ForwardAuth::judge(http::Exchange& x, const http::FetchResult& ans
 }
 
 http::Verdict ForwardAuth::admit(http::Exchange& x, const http::Headers& answer) const {
-  for (const Copied& header : s_.headers) x.request().headers.set(std::string_view(header.to), find(answer, header.from));
+  for (const Copied& header : s_.headers) {
+    const std::string_view value = find(answer, header.from);
+    x.request().headers.set(std::string_view(header.to), value);
+    if (!value.empty()) x.add_identity(header.to, value);
+  }
   for (const Copied& param : s_.params) {
+    if (const std::string_view found = find(answer, param.from); !found.empty()) x.add_identity(param.to, found);
     const std::string_view value = http::escape_query(x.arena(), find(answer, param.from));
     const std::string_view name = http::escape_query(x.arena(), param.to);
     x.set_query(x.arena().join(x.query(), x.query().empty() ? "" : "&", name, "=", value));

@@ -28,7 +28,7 @@ constexpr std::string_view schemes[] = {"http", "https"};
 constexpr core::Field fields[] = {
     core::field<&RedirectSchemeConf::scheme>("scheme", "Scheme that clients are sent to.", core::required,
                                              core::one_of_ignoring_case(schemes)),
-    core::field<&RedirectSchemeConf::port>("port", "Port in the new address; 0 keeps the request's host and port as they are.",
+    core::field<&RedirectSchemeConf::port>("port", "Port in the new address; 0 keeps the request's, unless that is 80 or 443.",
                                            core::range(0, 65535)),
     core::field<&RedirectSchemeConf::permanent>("permanent", "301 instead of 302."),
 };
@@ -44,7 +44,7 @@ class RedirectScheme final : public http::Middleware {
     if (x.client().scheme == scheme_ || x.path().decoded.starts_with("/.well-known/acme-challenge/")) return http::Verdict::next();
     std::string_view host = http::public_host(x);
     if (host.empty()) return x.reply(400, "400 Bad Request");  // HTTP/1.0 without Host: there is no address to send to
-    if (!keeps_port_) host = x.arena().join(http::split_host_port(host).host, port_);
+    host = keeps_port_ ? http::without_default_port(host) : x.arena().join(http::split_host_port(host).host, port_);
     return x.redirect(permanent_ ? 301 : 302, http::public_url(x, scheme_, host));
   }
 

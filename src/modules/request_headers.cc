@@ -41,13 +41,17 @@ class RequestHeaders final : public http::Middleware {
     for (const Change& change : changes_) apply(x.request().headers, change);
     return http::Verdict::next();
   }
+  std::vector<http::OwnField> own_fields() const override {
+    std::vector<http::OwnField> own;
+    for (const Change& change : changes_) own.push_back({change.name});
+    return own;
+  }
 
  private:
   static void apply(http::Headers& headers, const Change& change) {
-    const bool known = change.id != http::HeaderId::other;
-    if (change.value.empty()) known ? headers.remove(change.id) : headers.remove(std::string_view(change.name));
-    else if (known) headers.set(change.id, change.value);
-    else headers.set(std::string_view(change.name), change.value);
+    if (change.id != http::HeaderId::other && !change.value.empty()) return headers.set(change.id, change.value);
+    http::remove_alike(headers, change.name);  // another spelling would be the same variable to the backend
+    if (!change.value.empty()) headers.add(change.id, change.name, change.value);
   }
 
   std::vector<Change> changes_;

@@ -46,6 +46,34 @@ void strangers_say_nothing() {
   CHECK_EQ(off("10.0.0.1", {{"X-Forwarded-For", "6.6.6.6"}}), "10.0.0.1");
 }
 
+void unix_peers_are_trusted_by_their_word() {
+  Gate gate({"unix:", "10.0.0.1"});
+  CHECK_EQ(gate("unix:", {{"X-Forwarded-For", "6.6.6.6"}, {"X-Forwarded-Proto", "https"}}), "6.6.6.6 https");
+  CHECK_EQ(gate("unix:", {{"X-Forwarded-For", "6.6.6.6, unix:, 10.0.0.1"}}), "6.6.6.6");
+  CHECK_EQ(gate("unix:", {}), "unix:");
+  CHECK_EQ(gate("127.0.0.1", {{"X-Forwarded-For", "6.6.6.6"}}), "127.0.0.1");
+  Gate everybody({"0.0.0.0/0", "::/0"});
+  CHECK_EQ(everybody("unix:", {{"X-Forwarded-For", "6.6.6.6"}}), "unix:");
+  CHECK_EQ(everybody("10.0.0.1", {{"X-Forwarded-For", "6.6.6.6, unix:"}}), "10.0.0.1");
+}
+
+// What the backend is told; a Unix socket is no address.
+void backends_are_told_addresses_only() {
+  const auto told = [](std::string_view ip, std::string_view socket_ip) {
+    goma::core::ChunkPool pool;
+    goma::core::Arena arena(pool);
+    Headers headers(arena);
+    headers.add("X-Forwarded-For", "9.9.9.9");
+    headers.add("X-Real-IP", "9.9.9.9");
+    goma::http::set_client_address(headers, ip, socket_ip, arena);
+    return std::string(headers.get(goma::http::HeaderId::x_forwarded_for)) + "|" + std::string(headers.get(goma::http::HeaderId::x_real_ip));
+  };
+  CHECK_EQ(told("6.6.6.6", "6.6.6.6"), "6.6.6.6|6.6.6.6");
+  CHECK_EQ(told("6.6.6.6", "10.0.0.1"), "6.6.6.6, 10.0.0.1|6.6.6.6");
+  CHECK_EQ(told("6.6.6.6", "unix:"), "6.6.6.6|6.6.6.6");
+  CHECK_EQ(told("unix:", "unix:"), "|");
+}
+
 void the_rightmost_stranger_is_the_client() {
   Gate gate;
   CHECK_EQ(gate.chain("6.6.6.6"), "6.6.6.6");
@@ -120,6 +148,9 @@ void a_trusted_proxy_tells_the_scheme() {
   CHECK_EQ(gate("10.0.0.1", {{"X-Forwarded-Proto", "HTTP"}}), "10.0.0.1 http");
   CHECK_EQ(gate("10.0.0.1", {{"X-Forwarded-Scheme", "https"}}), "10.0.0.1 https");
   CHECK_EQ(gate("10.0.0.1", {{"X-Forwarded-Proto", "javascript"}}), "10.0.0.1");
+  CHECK_EQ(gate("10.0.0.1", {{"X-Forwarded-Proto", "wss"}}), "10.0.0.1 https");
+  CHECK_EQ(gate("10.0.0.1", {{"X-Forwarded-Scheme", "WS"}}), "10.0.0.1 http");
+  CHECK_EQ(gate("10.0.0.1", {{"X-Forwarded-Proto", "https"}, {"A", "b"}, {"X-Forwarded-Proto", "http"}}), "10.0.0.1 http");
 }
 
 void a_bad_list_trusts_nobody() {
@@ -154,6 +185,6 @@ void neighbours_in_ipv6_are_one_network() {
 
 }  // namespace
 
-GOMA_TESTS(strangers_say_nothing, the_rightmost_stranger_is_the_client, lines_are_joined, headers_are_asked_in_order, addresses_have_one_form,
+GOMA_TESTS(strangers_say_nothing, unix_peers_are_trusted_by_their_word, backends_are_told_addresses_only, the_rightmost_stranger_is_the_client, lines_are_joined, headers_are_asked_in_order, addresses_have_one_form,
            what_is_no_address_stops_the_walk, long_chains_are_cut, forwarded_is_understood, a_trusted_proxy_tells_the_scheme,
            a_bad_list_trusts_nobody, neighbours_in_ipv6_are_one_network)
