@@ -82,7 +82,9 @@ else:
     skip("curl --haproxy-protocol", "no curl")
 
 refused = {k: v for k, v in goma.metrics().items() if "proxy-header" in k}
-same(list(refused.values()), [8.0], "what was refused is counted") or note(refused)
+same(refused, {'goma_handshake_failures_total{reason="proxy-header"}': 8.0, 'goma_parse_errors_total{reason="proxy-header"}': 2.0},
+     "what was refused is counted, by listed peers and by strangers")
+expect("status=400" in goma.told("reason=proxy-header"), "and the log says why a stranger was", goma.output[-500:])
 
 goma.configure([route("/", origin)], entryPoints={"web": {"address": "127.0.0.1:0"}})
 same(goma.reload()[0], 0, "reload without the list")

@@ -225,6 +225,12 @@ std::string write_binary(const Address& source, const Address& destination, bool
 
 }  // namespace
 
+bool begins_as_proxy_header(std::string_view bytes) {
+  constexpr size_t enough = 5;
+  const auto begins = [bytes](std::string_view header) { return bytes.size() >= enough && header.substr(0, bytes.size()) == bytes.substr(0, header.size()); };
+  return begins("PROXY ") || begins(signature);
+}
+
 ProxyHeader read_proxy_header(std::string_view bytes) {
   const std::string_view first = bytes.substr(0, signature.size());
   if (signature.starts_with(first)) return first.size() == signature.size() ? read_binary(bytes) : more();

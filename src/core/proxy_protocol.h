@@ -33,6 +33,10 @@ struct ProxyHeader {
 // Looks at the first bytes of a connection.
 ProxyHeader read_proxy_header(std::string_view bytes);
 
+// Whether a connection that should have begun with something else begins with a header of either version, or the first
+// five bytes of one.
+bool begins_as_proxy_header(std::string_view bytes);
+
 // A header for a connection. Addresses of different families, or none, give UNKNOWN (1) or LOCAL (2).
 std::string write_proxy_header(int version, const Address& source, const Address& destination);
 

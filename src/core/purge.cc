@@ -78,7 +78,10 @@ CacheZone::Key Purge::mark(const CacheZone& zone, Kind kind, std::string_view ho
 }
 
 uint64_t Purge::apply(CacheZone& zone, uint64_t number) const {
-  return kind == Kind::all ? zone.purge_all(number) : zone.purge(mark(zone, kind, host, name), number);
+  if (kind == Kind::all) return zone.purge_all(number);
+  std::string read = name;
+  if (kind != Kind::tag) read.resize(decode_path(name, read.data()));
+  return zone.purge(mark(zone, kind, host, read), number);
 }
 
 void Purge::announce(Redis& redis, uint64_t after) const {

@@ -25,14 +25,15 @@ struct Purge {
 
   Kind kind = Kind::url;
   std::string host;  // of url and prefix: as requests name it, in lower case
-  std::string name;  // the path, the prefix (it ends with a slash), or the tag
+  std::string name;  // the path, the prefix (it ends with a slash), or the tag; as it was written
 
   // "url https://host/path", "prefix host/path/", "tag NAME", "all": as operators write it, and as logs and channels say it.
   // The scheme of a URL may be left out; a query is no part of it. Nothing: it is none of these.
   static std::optional<Purge> parse(std::string_view kind, std::string_view what);
   std::string text() const;
 
-  // The same key for the same texts on one host only.
+  // The same key for the same texts on one host only. name: a path or prefix is decoded once, an encoded slash excepted, so
+  // that every spelling of it has the same mark.
   static CacheZone::Key mark(const CacheZone& zone, Kind kind, std::string_view host, std::string_view name);
   // Everything that was asked for before the purge of this number is gone; 0: it is ordered here and now. The number.
   uint64_t apply(CacheZone& zone, uint64_t number = 0) const;

@@ -209,6 +209,38 @@ bool split_authority(std::string_view authority, UrlParts& parts) {
 
 }  // namespace
 
+namespace {
+
+int hex_value(char c) {
+  if (is_digit(c)) return c - '0';
+  const char l = lower(c);
+  return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+}  // namespace
+
+int percent_byte(std::string_view text, size_t at) {
+  if (text.size() - at < 3 || text[at] != '%') return -1;
+  const int high = hex_value(text[at + 1]);
+  const int low = hex_value(text[at + 2]);
+  return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+size_t decode_path(std::string_view encoded, char* into) {
+  char* out = into;
+  for (size_t i = 0; i < encoded.size(); ++i) {
+    const int c = encoded[i] == '%' ? percent_byte(encoded, i) : -1;
+    if (c < 0) {
+      *out++ = encoded[i];
+      continue;
+    }
+    i += 2;
+    if (c == '/') out = std::copy_n("%2F", 3, out);
+    else *out++ = static_cast<char>(c);
+  }
+  return static_cast<size_t>(out - into);
+}
+
 std::optional<UrlParts> split_url(std::string_view url) {
   const size_t mark = url.find("://");
   if (mark == std::string_view::npos || mark == 0 || has_control_or_space(url)) return std::nullopt;

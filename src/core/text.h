@@ -78,6 +78,12 @@ std::string json_quote(std::string_view text);
 std::u32string decode_utf8(std::string_view text);
 void append_utf8(std::string& out, char32_t character);
 
+// The byte that "%XY" at this place stands for (RFC 3986 2.1); -1 when it stands for none.
+int percent_byte(std::string_view text, size_t at);
+// A path decoded once, into room for as many bytes; how many it took. An encoded slash stays "%2F", so that it is none, and
+// what is malformed stays as it is.
+size_t decode_path(std::string_view encoded, char* into);
+
 // The parts of an absolute URL as written; views into the text.
 struct UrlParts {
   std::string_view scheme;

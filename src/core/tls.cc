@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/proxy_protocol.h"
 #include "core/socket.h"
 #include "core/text.h"
 
@@ -183,8 +184,10 @@ TlsSession::Step TlsSession::handshake(std::string_view& sealed_in, std::string&
   in_ = &sealed_in;
   out_ = &sealed_out;
   ERR_clear_error();
+  const std::string_view first = sealed_in;
   const int result = SSL_do_handshake(ssl_);
   const Step step = result == 1 ? Step::ok : outcome(result);
+  if (step == Step::failed && !greeted_ && begins_as_proxy_header(first)) error_ = "proxy-header";
   in_ = nullptr;
   out_ = nullptr;
   established_ = step == Step::ok;

@@ -26,7 +26,7 @@ bool knows(const Exchange& x, std::string_view token) {
 
 std::optional<core::Purge> what(const Exchange& x, const StoreQuestion& question) {
   const Header* field = x.request().headers.find("X-Purge");
-  const std::string url = std::string(question.host) + std::string(question.path);
+  const std::string url = std::string(question.host) + std::string(question.path.encoded);
   if (field == nullptr) return core::Purge::parse("url", url);
   if (field->value == "prefix") return core::Purge::parse("prefix", url);
   return field->value.starts_with("tag ") || field->value == "all" ? core::Purge::read(field->value) : std::nullopt;

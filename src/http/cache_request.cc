@@ -128,7 +128,7 @@ StoreQuestion store_question(Exchange& x, const ResponseStore& store, const Cach
   const std::string_view host = canonical_host(x);
   StoreKeyMaker key = store.key();
   add_identity(key, x, host, rule, fields);
-  return {key.made(), host, x.path().encoded, &fields};
+  return {key.made(), host, x.path(), &fields};
 }
 
 std::string_view shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields) {

@@ -178,6 +178,7 @@ struct NetworkingConf {
   int queue_timeout = 5;
   int connect_timeout = 5;
   int retries = 1;
+  std::string encoded_slash = "keep";  // keep refuse decode
 };
 
 struct ProxyConf {

@@ -160,6 +160,8 @@ constexpr Field http2_fields[] = {
 };
 constexpr Section http2_section = section_of<Http2Conf>("gateway.networking.http2", "HTTP/2 with clients.", http2_fields);
 
+constexpr std::string_view encoded_slash_words[] = {"keep", "refuse", "decode"};
+
 constexpr Field networking_fields[] = {
     section<&NetworkingConf::dns_cache>("dnsCache", "How names of backends are resolved and kept.", dns_cache_section),
     section<&NetworkingConf::transport>("transport", "Connections to backends.", transport_section),
@@ -177,6 +179,7 @@ constexpr Field networking_fields[] = {
     field<&NetworkingConf::queue>("queue", "Requests that may wait for a connection to one backend.", count, addition),
     field<&NetworkingConf::queue_timeout>("queueTimeout", "Seconds a request waits for a connection.", seconds, addition),
     field<&NetworkingConf::connect_timeout>("connectTimeout", "Seconds to connect to a backend.", seconds, range(1, 3600), addition),
+    field<&NetworkingConf::encoded_slash>("encodedSlash", "An encoded slash or backslash in a path: goes to the backend as it is, and every rule holds for all that it may mean there (keep); is answered with 400 (refuse); or is a slash before anything looks at the path (decode).", one_of(encoded_slash_words), addition),
     field<&NetworkingConf::retries>("retries", "Further attempts for a request that is safe to repeat.", range(0, 10), addition),
 };
 constexpr Section networking_section = section_of<NetworkingConf>("gateway.networking", "Limits towards clients, and connections to backends.", networking_fields);

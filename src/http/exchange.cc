@@ -102,14 +102,7 @@ int64_t Exchange::now_ms() const { return runtime_.loop.now_ms(); }
 void Exchange::begin() {
   if (runtime_.processes != nullptr) runtime_.processes->set_status(request_.target);
   prepare();
-  if (request_.form == RequestHead::Form::asterisk) {
-    path_.ok = true;
-    path_.encoded = path_.decoded = request_.path;
-  } else if (!set_path(request_.path)) {
-    refuse(400, "400 Bad Request", Ending::bad_request);
-    return;
-  }
-  received_path_ = path_.decoded;
+  if (!settle_path()) return;
   // A handshake under one host's rule for client certificates opens no other host (RFC 9110 7.4, 15.5.20).
   if (client_info_.tls != nullptr && site_->certificates().client_rule(request_.host) != client_info_.tls->client_rule) {
     refuse(421, "421 Misdirected Request", Ending::bad_request);
@@ -119,6 +112,10 @@ void Exchange::begin() {
   if (match.route == nullptr) {
     ending_ = Ending::no_route;
     reply_unrouted(match);
+    return;
+  }
+  if (!path_.others.empty() && is_ambiguous(*match.route)) {
+    refuse(400, "400 Bad Request", Ending::bad_request, "ambiguous-path");
     return;
   }
   route_ = match.route;
@@ -148,8 +145,8 @@ void Exchange::begin_behind(Exchange& other) {
   site_->release();
   site_ = other.site_;
   route_ = other.route_;
-  path_ = {true, false, arena_.copy(other.path_.encoded), arena_.copy(other.path_.decoded)};
-  received_path_ = arena_.copy(other.received_path_);
+  path_ = copy_path(other.path_, arena_);
+  if (other.received_ != nullptr) received_ = arena_.make<CanonicalPath>(copy_path(*other.received_, arena_));
   query_ = arena_.copy(other.query_);
   identity_ = arena_.copy(other.identity_);
   has_query_ = other.has_query_;
@@ -162,7 +159,7 @@ void Exchange::begin_behind(Exchange& other) {
 // What must be true before any rule looks: hop-by-hop fields gone, client address known, untrusted claims removed.
 void Exchange::prepare() {
   Headers& headers = request_.headers;
-  query_ = request_.query;
+  query_ = request_.has_strays ? encode_strays(request_.query, arena_) : request_.query;
   has_query_ = request_.has_query;
   request_.accepts_trailers = core::iequals(headers.get(HeaderId::te), "trailers");
   drop_hop_by_hop(headers, request_.upgrade);
@@ -173,14 +170,6 @@ void Exchange::prepare() {
   if (is_grpc(request_)) grpc_ = arena_.make<GrpcCall>(*this);
 }
 
-bool Exchange::set_path(std::string_view encoded) {
-  const CanonicalPath path = canonical_path(encoded, arena_);
-  if (!path.ok) return false;
-  path_ = path;
-  forwarded_path_ = {};
-  return true;
-}
-
 std::string_view Exchange::id() {
   if (!id_.empty()) return id_;
   const std::string_view given = request_.headers.get(HeaderId::x_request_id);
@@ -188,8 +177,12 @@ std::string_view Exchange::id() {
   return id_;
 }
 
-void Exchange::refuse(int status, std::string_view message, Ending ending) {
+void Exchange::refuse(int status, std::string_view message, Ending ending, std::string_view reason) {
   ending_ = ending;
+  if (!reason.empty()) {
+    add_log_field("reason", reason);
+    if (runtime_.metrics != nullptr) runtime_.metrics->parse_error(reason);
+  }
   static_cast<void>(reply(status, message));
   deliver_answer();
 }
@@ -197,7 +190,8 @@ void Exchange::refuse(int status, std::string_view message, Ending ending) {
 // goma-config 6.7: plain text, whatever the client accepts.
 void Exchange::reply_unrouted(const Router::Match& match) {
   if (!match.redirect.empty()) {
-    static_cast<void>(redirect(301, has_query_ ? arena_.join(match.redirect, "?", query_) : match.redirect));
+    const std::string_view path = encode_strays(match.redirect, arena_);
+    static_cast<void>(redirect(301, has_query_ ? arena_.join(path, "?", query_) : path));
   } else if (match.method_mismatch) {
     static_cast<void>(reply_with(405, "text/plain; charset=utf-8", "Method Not Allowed\n"));
     reply_header(HeaderId::allow, match.allow);
@@ -206,17 +200,6 @@ void Exchange::reply_unrouted(const Router::Match& match) {
     reply_header(HeaderId::x_content_type_options, "nosniff");
   }
   deliver_answer();
-}
-
-// A rule that guards a path guards it as the client wrote it and as the backend will see it: either way in is shut.
-bool Exchange::applies(const Step& step) {
-  if (step.paths == nullptr) return true;
-  if (!route_->has_rewrite && path_.decoded.data() == received_path_.data()) return step.paths->matches(path_.decoded);
-  if (forwarded_path_.empty()) {
-    const std::string_view encoded = route_->has_rewrite ? rewrite_prefix(route_->path, route_->rewrite, path_, arena_) : path_.encoded;
-    forwarded_path_ = canonical_path(encoded, arena_).decoded;
-  }
-  return step.paths->matches_either(received_path_, forwarded_path_) || step.paths->matches(path_.decoded);
 }
 
 void Exchange::run_chain(size_t from) {

@@ -88,10 +88,14 @@ class Exchange {
   core::Arena& arena() { return arena_; }
   RequestHead& request() { return request_; }
   const RequestHead& request() const { return request_; }
-  // The canonical path: what rules judge and what is forwarded. set_path takes an encoded path and canonicalises it;
-  // false (nothing changed) when it is not acceptable.
+  // The canonical path as it is now. set_path takes an encoded path and canonicalises it; false (nothing changed) when it
+  // is not acceptable.
   const CanonicalPath& path() const { return path_; }
   bool set_path(std::string_view encoded);
+  // The path that a backend would get as things stand: with the route's rewrite.
+  const CanonicalPath& forwarded_path();
+  // Whether the set holds for the path as the client sent it, as it is, or as it will be forwarded: either way in is shut.
+  bool matches(const PathSet& paths);
   std::string_view query() const { return query_; }
   void set_query(std::string_view query) { query_ = query; has_query_ = !query.empty(); }
   const ClientInfo& client() const { return client_info_; }
@@ -156,8 +160,9 @@ class Exchange {
   // Begins, for nobody, behind the step that another exchange is at: the same site and route, the same path. This one
   // is neither logged nor counted. Requires: an exchange just made, whose texts live as long as its arena.
   void begin_behind(Exchange& other);
-  // Answers a request whose head could not be understood; no route, no chain.
-  void refuse(int status, std::string_view message, Ending ending);
+  // Answers a request whose head could not be understood; no route, no chain. The reason is a word for the counter and the
+  // log, static; empty: there is none.
+  void refuse(int status, std::string_view message, Ending ending, std::string_view reason = {});
   // Whether request body may be pushed now.
   bool wants_request_body() const;
   void request_body(std::string_view data);
@@ -235,6 +240,8 @@ class Exchange {
   void wait_expired();
   void resume_after(Verdict verdict);
   void prepare();
+  bool settle_path();
+  bool is_ambiguous(const Route& route) const;
   bool satisfies(const core::TlsClientRule& rule) const;
   void reply_unrouted(const Router::Match& match);
   void prepare_answer();
@@ -265,8 +272,8 @@ class Exchange {
   Headers answer_headers_;
   Headers extra_headers_;
   CanonicalPath path_;
-  std::string_view received_path_;   // decoded, as the client sent it
-  std::string_view forwarded_path_;  // decoded, after rewrite; empty until asked for
+  const CanonicalPath* received_ = nullptr;   // as the client sent it; null: path_ still is
+  const CanonicalPath* forwarded_ = nullptr;  // rewritten; null until asked for
   std::string_view query_;
   ClientInfo client_info_;
   std::string_view id_;

@@ -8,6 +8,7 @@
 #include "http/retry.h"
 #include "http/runtime.h"
 #include "http/site.h"
+#include "http/uri.h"
 
 namespace goma::http {
 
@@ -27,15 +28,6 @@ Outcome outcome_of(Failure::Kind kind) {
   }
 }
 
-// What may stand in a request target as it is (RFC 3986 3.3, 3.4).
-bool is_target(std::string_view text) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte >= 0x7F || std::string_view("#\\\"<>^`{|}").find(c) != std::string_view::npos) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 std::optional<FetchUrl> parse_fetch_url(std::string_view url) {
@@ -49,8 +41,9 @@ std::optional<FetchUrl> parse_fetch_url(std::string_view url) {
   const bool is_v6 = parts->host.find(':') != std::string_view::npos;
   result.authority = is_v6 ? "[" + result.peer.host + "]" : result.peer.host;
   if (!parts->port.empty()) result.authority.append(":").append(parts->port);
-  const std::string_view target = parts->path.substr(0, parts->path.find('#'));
-  if (!is_target(target)) return std::nullopt;
+  core::ChunkPool pool;
+  core::Arena arena(pool);
+  const std::string_view target = encode_strays(parts->path.substr(0, parts->path.find('#')), arena);
   result.target = target.empty() || target.front() != '/' ? "/" + std::string(target) : std::string(target);
   return result;
 }

@@ -135,9 +135,7 @@ void Forward::add_forwarded_headers(Headers& headers) {
 std::string_view Forward::build_target(const Backend& backend) {
   const RequestHead& request = x_.request();
   if (request.form == RequestHead::Form::asterisk) return "*";
-  const Route& route = *x_.route();
-  std::string_view path = x_.path().encoded;
-  if (route.has_rewrite) path = rewrite_prefix(route.path, route.rewrite, x_.path(), x_.arena());
+  std::string_view path = x_.forwarded_path().encoded;
   if (!backend.base_path.empty()) path = join_paths(backend.base_path, path, x_.arena());
   const bool both = !backend.base_query.empty() && x_.has_query() && !x_.query().empty();
   if (backend.base_query.empty() && !x_.has_query()) return path;

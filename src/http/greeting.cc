@@ -131,12 +131,14 @@ bool Greeting::shake_hands() {
 
 void Greeting::handshake_failed() {
   const std::string& error = stream_.tls()->error();
-  if (error == "http request") {
+  const bool plain_http = error == "http request";
+  if (plain_http) {
     const ssize_t sent = ::send(stream_.fd(), plain_http_answer.data(), plain_http_answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     static_cast<void>(sent);
   }
   if (runtime_.metrics != nullptr) runtime_.metrics->handshake_failed(error);
-  core::log::debug("TLS handshake failed", {{"client", arrival_.peer.ip_text()}, {"reason", error.empty() ? "the client left" : error}});
+  const core::log::Level level = plain_http || error == "proxy-header" ? core::log::Level::info : core::log::Level::debug;
+  if (core::log::enabled(level)) core::log::write(level, "TLS handshake failed", {{"client", arrival_.peer.ip_text()}, {"reason", error.empty() ? "the client left" : error}});
   close();
 }
 

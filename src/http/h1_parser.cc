@@ -26,11 +26,15 @@ enum : uint8_t {
   is_underscore = 2,
   in_target = 4,      // visible ASCII but '#'; what a request target is made of here
   in_path = 8,        // the same without '?' and the backslash
+  is_stray = 16,      // of a target's bytes those that RFC 3986 lets nobody write
 };
 
 constexpr std::array<uint8_t, 256> make_classes() {
   std::array<uint8_t, 256> classes{};
-  for (unsigned c = 0x21; c < 0x7F; ++c) classes[c] = c == '#' ? 0 : c == '?' || c == '\\' ? in_target : in_target | in_path;
+  for (unsigned c = 0x21; c < 0x7F; ++c) {
+    classes[c] = c == '#' ? 0 : c == '?' || c == '\\' ? in_target : in_target | in_path;
+    if (c != '#' && !is_uri_char(static_cast<char>(c))) classes[c] |= is_stray;
+  }
   for (const char c : std::string_view("!#$%&'*+-.^_`|~")) classes[static_cast<uint8_t>(c)] |= in_token;
   for (unsigned c = 0; c < 128; ++c) {
     if (core::is_digit(static_cast<char>(c)) || core::is_alpha(static_cast<char>(c))) classes[c] |= in_token;
@@ -75,15 +79,15 @@ HeadScanner::State HeadScanner::line_complete(const char* begin, size_t at, cons
   const size_t start = line_start_;
   line_start_ = at + 2;
   if (at == start && lines_ == 0) {
-    return ++leading_ > max_leading_lines ? refuse(400, "empty lines in place of a request") : State::more;
+    return ++leading_ > max_leading_lines ? refuse(400, "leading-lines", "empty lines in place of a request") : State::more;
   }
   if (lines_ == 0 && at - start > limits.request_line) return refuse_start_line({begin + start, at - start});
-  if (line_start_ > limits.head_bytes) return refuse(431, "the head is too long");
+  if (line_start_ > limits.head_bytes) return refuse(431, "head-too-large", "the head is too long");
   if (at == start) {
     length_ = line_start_;
     return State::complete;
   }
-  if (lines_++ > limits.headers) return refuse(431, "too many fields");
+  if (lines_++ > limits.headers) return refuse(431, "too-many-fields", "too many fields");
   return State::more;
 }
 
@@ -93,27 +97,29 @@ HeadScanner::State HeadScanner::want_more(const char* begin, size_t total, const
   for (const char* at = controls.next(begin + checked_); at != end; at = controls.next(at)) {
     if (*at != '\r') return refuse_byte(*at);
     if (at + 1 == end) break;
-    if (at[1] != '\n') return refuse(400, "a CR without LF");
+    if (at[1] != '\n') return refuse(400, "bare-cr", "a CR without LF");
     at += 2;
     checked_ = static_cast<size_t>(at - begin);
   }
   scanned_ = total;
   if (lines_ == 0 && total - line_start_ > limits.request_line) return refuse_start_line({begin + line_start_, total - line_start_});
-  if (total >= limits.head_bytes) return refuse(431, "the head is too long");
+  if (total >= limits.head_bytes) return refuse(431, "head-too-large", "the head is too long");
   return State::more;
 }
 
 HeadScanner::State HeadScanner::refuse_start_line(std::string_view line) {
   const bool has_method = line.substr(0, max_method + 1).find(' ') != std::string_view::npos;
-  return has_method ? refuse(414, "the request line is too long") : refuse(400, "the method is too long");
+  return has_method ? refuse(414, "request-line-too-long", "the request line is too long") : refuse(400, "bad-method", "the method is too long");
 }
 
 HeadScanner::State HeadScanner::refuse_byte(char byte) {
-  return refuse(400, byte == '\n' ? "an LF without CR" : byte == '\0' ? "a NUL byte in the head" : "a control byte in the head");
+  if (byte == '\n') return refuse(400, "bare-lf", "an LF without CR");
+  return refuse(400, "control-byte", byte == '\0' ? "a NUL byte in the head" : "a control byte in the head");
 }
 
-HeadScanner::State HeadScanner::refuse(int status, const char* reason) {
+HeadScanner::State HeadScanner::refuse(int status, const char* code, const char* reason) {
   status_ = status;
+  code_ = code;
   reason_ = reason;
   return State::bad;
 }
@@ -290,8 +296,9 @@ bool frame(const Facts& facts, int minor_version, Body& body, ParseError& error)
 // RFC 9112 9.3.
 bool keeps_alive(const Facts& facts, int minor_version) { return !facts.close && (minor_version > 0 || facts.keep_alive); }
 
-// Whether the head is delimited as the scanner does it; all loops rely on it.
+// Whether the head is delimited as the scanner does it; all loops rely on it, that over the start line on a line's end.
 bool is_delimited(std::string_view head) { return head.size() >= 4 && head.substr(head.size() - 4) == "\r\n\r\n"; }
+bool ends_line(std::string_view head) { return head.size() >= 2 && head.substr(head.size() - 2) == "\r\n"; }
 
 // ---------------------------------------------------------------- requests
 
@@ -381,7 +388,8 @@ bool understand_target(RequestHead& out, ParseError& error) {
 }
 
 // method SP target SP version CRLF (RFC 9112 3).
-bool parse_request_line(const char*& at, const char* end, RequestHead& out, ParseError& error) {
+bool read_request_line(const char*& at, const char* end, RequestHead& out, ParseError& error) {
+  for (int i = 0; i < max_leading_lines && at[0] == '\r' && at[1] == '\n' && end - at > 4; ++i) at += 2;
   const char* p = at;
   while (class_of(*p) & in_token) ++p;
   out.method_text = {at, static_cast<size_t>(p - at)};
@@ -390,8 +398,10 @@ bool parse_request_line(const char*& at, const char* end, RequestHead& out, Pars
     return refuse(error, 400, "bad-method", "the request line does not begin with a method and a blank");
   }
   const char* const target = ++p;
-  while (class_of(*p) & in_target) ++p;
+  uint8_t all = 0;
+  for (uint8_t c = class_of(*p); c & in_target; c = class_of(*++p)) all |= c;
   out.target = {target, static_cast<size_t>(p - target)};
+  out.has_strays = (all & is_stray) != 0;
   if (*p == '\r' && !out.target.empty()) return refuse(error, 400, "no-version", "a request line of HTTP/0.9");
   if (*p != ' ' || out.target.empty()) return refuse(error, 400, "bad-target", "a byte in the request target that may not be there");
   at = p + 1;
@@ -401,10 +411,13 @@ bool parse_request_line(const char*& at, const char* end, RequestHead& out, Pars
 }  // namespace
 
 bool check_target(RequestHead& out, ParseError& error) {
-  const auto fits = [](char c) { return (class_of(c) & in_target) != 0; };
-  if (out.target.empty() || !std::all_of(out.target.begin(), out.target.end(), fits)) {
-    return refuse(error, 400, "bad-target", "a byte in the request target that may not be there");
+  uint8_t all = 0, common = in_target;
+  for (const char c : out.target) {
+    all |= class_of(c);
+    common &= class_of(c);
   }
+  out.has_strays = (all & is_stray) != 0;
+  if (out.target.empty() || common == 0) return refuse(error, 400, "bad-target", "a byte in the request target that may not be there");
   return understand_target(out, error);
 }
 
@@ -456,12 +469,17 @@ bool check_expect(const Facts& facts, RequestHead& out, ParseError& error) {
 
 }  // namespace
 
+bool parse_request_line(std::string_view lines, RequestHead& out, ParseError& error) {
+  const char* at = lines.data();
+  return read_request_line(at, at + lines.size(), out, error);
+}
+
 bool parse_request(std::string_view head, core::Arena&, const Limits& limits, RequestHead& out, ParseError& error) {
-  if (!is_delimited(head)) return refuse(error, 400, "bad-head", "the head does not end with an empty line");
+  if (!ends_line(head)) return refuse(error, 400, "bad-head", "the head does not end with an empty line");
   const char* at = head.data();
   const char* const end = at + head.size();
-  for (int i = 0; i < max_leading_lines && at[0] == '\r' && at[1] == '\n' && end - at > 4; ++i) at += 2;
-  if (!parse_request_line(at, end, out, error)) return false;
+  if (!read_request_line(at, end, out, error)) return false;
+  if (!is_delimited(head)) return refuse(error, 400, "bad-head", "the head does not end with an empty line");
   Facts facts;
   if (!parse_fields(at, end, limits, out.headers, &out.dropped, facts, error)) return false;
   if (!frame(facts, out.minor_version, out.body, error) || !check_host(facts, out, error) || !check_expect(facts, out, error)) {

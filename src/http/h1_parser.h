@@ -34,13 +34,16 @@ class HeadScanner {
   size_t length() const { return length_; }
   // Lines so far, the start line included.
   size_t lines() const { return lines_; }
-  // The answer for a client and why. Requires: bad. 400, 414 or 431.
+  // Bytes up to the end of the last complete line.
+  size_t whole_lines() const { return line_start_; }
+  // The answer for a client and why, as a word for metrics and in a sentence. Requires: bad. 400, 414 or 431.
   int status() const { return status_; }
+  const char* code() const { return code_; }
   const char* reason() const { return reason_; }
   void reset() { *this = HeadScanner(); }
 
  private:
-  State refuse(int status, const char* reason);
+  State refuse(int status, const char* code, const char* reason);
   State refuse_byte(char byte);
   State refuse_start_line(std::string_view line);
   State line_complete(const char* begin, size_t at, const Limits& limits);
@@ -51,6 +54,7 @@ class HeadScanner {
   size_t line_start_ = 0;  // of the line being read
   size_t length_ = 0;
   size_t lines_ = 0;
+  const char* code_ = "";
   const char* reason_ = "";
   int status_ = 0;
   int leading_ = 0;        // empty lines before the start line (RFC 9112 2.2)
@@ -64,6 +68,10 @@ struct ParseError {
 
 // The longest method there is.
 constexpr size_t max_method = 32;
+
+// Understands the request line of a head of which more may come (RFC 9112 3). False with `error` filled, as below. Requires: whole
+// lines, with at least one that is not empty, as HeadScanner counted them.
+bool parse_request_line(std::string_view lines, RequestHead& out, ParseError& error);
 
 // Understands a request head as HeadScanner delimited it. False with `error` filled; `out` then holds what was understood
 // before: enough to log and to answer. Statuses: 400, 405 (CONNECT, TRACE), 417 (Expect), 501 (method, transfer

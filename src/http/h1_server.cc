@@ -13,6 +13,7 @@
 #include "http/route_metrics.h"
 #include "http/runtime.h"
 #include "http/site.h"
+#include "http/stray_greeting.h"
 #include "http/websocket.h"
 
 namespace goma::http {
@@ -177,15 +178,21 @@ size_t H1Server::take_head(const char* data, size_t n) {
   const Limits& limits = runtime_.site->head_limits();
   switch (scanner.feed(data, n, limits)) {
     case HeadScanner::State::more:
+      if (!line_judged_ && scanner.lines() != 0 && refuse_line({data, scanner.whole_lines()})) return n;
       if (state_ == State::idle) {
         set_state(State::head);
         deadline_.in(runtime_.limits.header_ms);
         begin_wait();
       }
       return 0;
-    case HeadScanner::State::bad: refuse_head(scanner.status(), scanner.reason()); return n;
+    case HeadScanner::State::bad: {
+      const ParseError* stray = stray_greeting({data, n});
+      refuse_head(stray != nullptr ? *stray : ParseError{scanner.status(), scanner.code(), scanner.reason()});
+      return n;
+    }
     case HeadScanner::State::complete: break;
   }
+  line_judged_ = false;
   end_wait();
   set_state(State::exchange);
   deadline_.clear();
@@ -205,8 +212,8 @@ void H1Server::start_exchange(std::string_view head_text) {
   if (!understood) {
     close_after_ = true;
     body_ = BodyState::none;
-    if (runtime_.metrics != nullptr) runtime_.metrics->parse_error(error.code);
-    ongoing_->exchange->refuse(error.status, error.text, Ending::bad_request);
+    if (const ParseError* stray = stray_greeting(head_text)) error = *stray;
+    ongoing_->exchange->refuse(error.status, error.text, Ending::bad_request, error.code);
     return;
   }
   head.upgrade = head.upgrade && may_upgrade(head);
@@ -219,8 +226,21 @@ void H1Server::start_exchange(std::string_view head_text) {
   if (body_ == BodyState::complete) ongoing_->exchange->request_end(nullptr);
 }
 
+// The request line is there and the rest of the head is not: what is wrong with it is told without waiting.
+bool H1Server::refuse_line(std::string_view lines) {
+  RequestHead head(arena_);
+  ParseError error;
+  line_judged_ = parse_request_line(lines, head, error);
+  if (line_judged_) return false;
+  end_wait();
+  set_state(State::exchange);
+  deadline_.clear();
+  start_exchange(arena_.copy(lines));
+  return true;
+}
+
 // A head that cannot be understood: answered, counted, logged; the connection ends.
-void H1Server::refuse_head(int status, std::string_view reason) {
+void H1Server::refuse_head(const ParseError& error) {
   end_wait();
   set_state(State::exchange);
   ongoing_ = arena_.make<Ongoing>(arena_);
@@ -229,8 +249,7 @@ void H1Server::refuse_head(int status, std::string_view reason) {
   close_after_ = true;
   body_ = BodyState::none;
   response_over_ = false;
-  if (runtime_.metrics != nullptr) runtime_.metrics->parse_error("head");
-  ongoing_->exchange->refuse(status, reason, Ending::bad_request);
+  ongoing_->exchange->refuse(error.status, error.text, Ending::bad_request, error.code);
 }
 
 // ---------------------------------------------------------------- request bodies
@@ -594,7 +613,7 @@ void H1Server::on_deadline() {
   switch (state_) {
     case State::idle:
     case State::lingering: close(); return;
-    case State::head: refuse_head(408, "408 Request Timeout"); return;
+    case State::head: refuse_head({408, "head-timeout", "408 Request Timeout"}); return;
     case State::exchange: check_progress(); return;
     case State::tunnel: check_tunnel(); return;
     case State::closed: return;

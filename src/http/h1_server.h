@@ -77,7 +77,8 @@ class H1Server final : public ClientConnection, public ClientStream {
   void process(const char* data, size_t n);
   size_t take_head(const char* data, size_t n);
   void start_exchange(std::string_view head_text);
-  void refuse_head(int status, std::string_view reason);
+  void refuse_head(const ParseError& error);
+  bool refuse_line(std::string_view lines);
   size_t push_body(const char* data, size_t n);
   size_t push_chunks(const char* data, size_t n);
   void body_complete(const Headers* trailers);
@@ -123,6 +124,7 @@ class H1Server final : public ClientConnection, public ClientStream {
   bool eof_ = false;
   bool response_over_ = false;
   bool waiting_continue_ = false;
+  bool line_judged_ = false;   // the request line of a head that is still arriving is good
 };
 
 }  // namespace goma::http

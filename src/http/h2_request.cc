@@ -85,9 +85,9 @@ void H2Request::keep(std::string_view name, std::string_view value) {
 }
 
 bool H2Request::complete(bool end_stream, ParseError& error) {
-  if (head_.target.size() > limits_.request_line) return refuse(error, 414, "head", "414 URI Too Long");
-  if (bytes_ > limits_.head_bytes) return refuse(error, 431, "head", "the head is too long");
-  if (fields_ > limits_.headers) return refuse(error, 431, "head", "too many fields");
+  if (head_.target.size() > limits_.request_line) return refuse(error, 414, "request-line-too-long", "414 URI Too Long");
+  if (bytes_ > limits_.head_bytes) return refuse(error, 431, "head-too-large", "the head is too long");
+  if (fields_ > limits_.headers) return refuse(error, 431, "too-many-fields", "too many fields");
   const std::string_view method = head_.method_text;
   if (method.empty() || method.size() > max_method || !std::all_of(method.begin(), method.end(), is_token_char)) {
     head_.method_text = {};

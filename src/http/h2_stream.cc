@@ -108,8 +108,7 @@ void H2Stream::start() {
   exchange_ = arena_.make<Exchange>(runtime, *this, arena_, head, connection_.peer_ip(), connection_.tls());
   if (!understood_) {
     if (error.status == 431) connection_.guard().head_refused();
-    if (runtime.metrics != nullptr) runtime.metrics->parse_error(error.code);
-    exchange_->refuse(error.status, error.text, Ending::bad_request);
+    exchange_->refuse(error.status, error.text, Ending::bad_request, error.code);
     return;
   }
   patient_ = is_grpc(head.headers);

@@ -57,6 +57,7 @@ struct RequestHead {
   Headers headers;
   Body body;
   bool has_query = false;
+  bool has_strays = false;       // the target has bytes that RFC 3986 lets nobody write; they are not passed on as they are
   bool keep_alive = false;
   bool expect_continue = false;  // RFC 9110 10.1.1; never with HTTP/1.0
   bool accepts_trailers = false; // TE says so (RFC 9110 10.1.4)

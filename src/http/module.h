@@ -103,7 +103,7 @@ struct ModuleInfo {
   std::span<const core::Field> fields;         // keys of `rule`
   Stage stage = Stage::chain;
   bool uses_paths = true;                      // honours the middleware's `paths`; no paths = the whole route
-  PathSet::Base path_base = PathSet::Base::with_route;
+  PathSet::Rules paths = {};                   // what a middleware's `paths` mean
   // Reads conf.rule and makes the middleware. Null after adding an error to problems.
   std::unique_ptr<Middleware> (*make)(BuildContext&) = nullptr;
 };

@@ -61,10 +61,10 @@ std::string without_parameters(std::string_view path) {
 }  // namespace
 
 std::unique_ptr<PathSet> PathSet::compile(std::span<const core::PlacedText> patterns, std::string_view route_path,
-                                          Base base, core::Problems& problems) {
+                                          Rules rules, core::Problems& problems) {
   if (patterns.empty()) return nullptr;
-  std::unique_ptr<PathSet> set(new PathSet());
-  const std::string prefix = base == Base::with_route ? route_expression(route_path) : std::string();
+  std::unique_ptr<PathSet> set(new PathSet(rules.doubt));
+  const std::string prefix = rules.base == Base::with_route ? route_expression(route_path) : std::string();
   for (const core::PlacedText& pattern : patterns) set->add(pattern, prefix, problems);
   return set;
 }
@@ -108,19 +108,27 @@ std::optional<core::Regex::Failure> PathSet::add_expression(const std::string& e
   return std::nullopt;
 }
 
-bool PathSet::matches_one_form(std::string_view path) const {
+bool PathSet::matches_form(std::string_view path) const {
   for (const std::string& prefix : prefixes_) {
     if (core::istarts_with(path, prefix)) return true;
   }
   for (const core::Regex& regex : regexes_) {
-    if (regex.match(path) != core::Regex::Outcome::no_match) return true;
+    const core::Regex::Outcome outcome = regex.match(path);
+    if (outcome == core::Regex::Outcome::match || (outcome != core::Regex::Outcome::no_match && doubt_ == Doubt::matches)) return true;
   }
   return false;
 }
 
-bool PathSet::matches(std::string_view path) const {
-  if (matches_one_form(path)) return true;
-  return path.find(';') != std::string_view::npos && matches_one_form(without_parameters(path));
+bool PathSet::matches_reading(std::string_view path) const {
+  const bool whole = matches_form(path);
+  if (whole == (doubt_ == Doubt::matches) || path.find(';') == std::string_view::npos) return whole;
+  return matches_form(without_parameters(path));
+}
+
+bool PathSet::matches(const CanonicalPath& path) const {
+  if (!path.ok) return doubt_ == Doubt::matches;
+  const auto judge = [this](std::string_view reading) { return matches_reading(reading); };
+  return doubt_ == Doubt::matches ? path.any(judge) : path.all(judge);
 }
 
 }  // namespace goma::http

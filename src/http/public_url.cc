@@ -24,24 +24,15 @@ bool serves(std::string_view pattern, std::string_view host) {
   return host.size() > suffix.size() && core::iequals(host.substr(host.size() - suffix.size()), suffix);
 }
 
-int hex_value(char c) {
-  if (core::is_digit(c)) return c - '0';
-  const char l = core::lower(c);
-  return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
 // Whether the encoded text decodes to the name.
 bool decodes_to(std::string_view encoded, std::string_view name) {
   size_t i = 0;
   for (const char wanted : name) {
     if (i >= encoded.size()) return false;
-    char c = encoded[i++];
-    if (c == '+') c = ' ';
-    if (c == '%' && i + 1 < encoded.size() && hex_value(encoded[i]) >= 0 && hex_value(encoded[i + 1]) >= 0) {
-      c = static_cast<char>(hex_value(encoded[i]) * 16 + hex_value(encoded[i + 1]));
-      i += 2;
-    }
+    const int byte = core::percent_byte(encoded, i);
+    const char c = byte >= 0 ? static_cast<char>(byte) : encoded[i] == '+' ? ' ' : encoded[i];
     if (c != wanted) return false;
+    i += byte >= 0 ? 3 : 1;
   }
   return i == encoded.size();
 }

@@ -11,19 +11,13 @@ namespace {
 
 core::Error invalid(const char* text) { return core::Error{core::Code::invalid, text, 0}; }
 
-int hex_value(char c) {
-  if (core::is_digit(c)) return c - '0';
-  const char small = core::lower(c);
-  return small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
-}
-
 // Percent-encoding decoded; what is no encoding stays.
 std::string decoded(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
-    const bool escape = text[i] == '%' && i + 2 < text.size() && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0;
-    out += escape ? static_cast<char>(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2])) : text[i];
-    if (escape) i += 2;
+    const int byte = core::percent_byte(text, i);
+    out += byte >= 0 ? static_cast<char>(byte) : text[i];
+    if (byte >= 0) i += 2;
   }
   return out;
 }

@@ -202,7 +202,7 @@ bool ResponseCache::send_errand(Exchange& x, Work& w) const {
   copy->asked_ms = w.store->wall_ms();
   copy->purge = w.store->last_purge();
   if (s_.shared.on && SharedStore::usable(x)) copy->shared_name = errand->arena().copy(shared_name(x, s_.key, x.request().headers));
-  copy->question = {w.question.url, errand->arena().copy(w.question.host), errand->arena().copy(w.question.path),
+  copy->question = {w.question.url, errand->arena().copy(w.question.host), copy_path(w.question.path, errand->arena()),
                     errand->arena().make<Headers>(errand->request().headers)};
   copy->place = w.store->find(*errand, copy->question);
   copy->lease.take(lease);

@@ -134,11 +134,14 @@ StorePlace ResponseStore::find(Exchange& x, const StoreQuestion& question) {
 bool ResponseStore::is_purged(const StoreQuestion& question, uint64_t known, std::span<const StoreKey> tags) const {
   if (known >= zone_->last_purge()) return false;
   const auto purged = [&](StoreKey key) { return zone_->is_purged(key, known); };
-  if (purged(mark_of_url(question.host, question.path))) return true;
-  for (size_t slash = question.path.find('/'); slash != std::string_view::npos; slash = question.path.find('/', slash + 1)) {
-    if (purged(mark_of_prefix(question.host, question.path.substr(0, slash + 1)))) return true;
-  }
-  return std::any_of(tags.begin(), tags.end(), purged);
+  const auto purged_path = [&](std::string_view path) {
+    if (purged(mark_of_url(question.host, path))) return true;
+    for (size_t slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/', slash + 1)) {
+      if (purged(mark_of_prefix(question.host, path.substr(0, slash + 1)))) return true;
+    }
+    return false;
+  };
+  return question.path.any(purged_path) || std::any_of(tags.begin(), tags.end(), purged);
 }
 
 // ---------------------------------------------------------------- fetching

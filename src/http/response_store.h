@@ -53,7 +53,7 @@ class StoreKeyMaker {
 struct StoreQuestion {
   StoreKey url;           // of everything that makes a URL of its own
   std::string_view host;  // for marks
-  std::string_view path;
+  CanonicalPath path;     // and for them each of its readings
   const Headers* request; // fields, as they were when it was asked
 };
 

@@ -40,6 +40,7 @@ struct Step {
   const Middleware* middleware = nullptr;
   const PathSet* paths = nullptr;  // null: every path of the route
   std::string_view name;           // the middleware's name, for messages and status
+  bool whole = true;               // it acts on every path of the route: neither `paths` nor a list of its own narrows it
 };
 
 // Something the gateway itself answers (readiness, metrics), built like a route.

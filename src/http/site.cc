@@ -38,6 +38,17 @@ std::string without_trailing_slashes(std::string_view path) {
   return path.empty() || path.front() != '/' ? "/" + std::string(path) : std::string(path);
 }
 
+// What goes into a request line as configured (http/uri.h).
+std::string without_strays(std::string_view text) {
+  core::ChunkPool pool;
+  core::Arena arena(pool);
+  return std::string(encode_strays(text, arena));
+}
+
+EncodedSlash encoded_slash_of(std::string_view word) {
+  return word == "refuse" ? EncodedSlash::refuse : word == "decode" ? EncodedSlash::decode : EncodedSlash::keep;
+}
+
 std::vector<std::string> texts(const std::vector<core::PlacedText>& placed) {
   std::vector<std::string> out;
   for (const core::PlacedText& text : placed) out.push_back(text.text);
@@ -54,6 +65,7 @@ class SiteBuilder {
     site_.head_limits_.request_line = static_cast<size_t>(networking().max_request_line);
     site_.head_limits_.head_bytes = static_cast<size_t>(networking().max_header_bytes);
     site_.head_limits_.headers = static_cast<size_t>(networking().max_headers);
+    site_.encoded_slash_ = encoded_slash_of(networking().encoded_slash);
     site_.trusted_proxies_ = TrustedProxies(gateway().proxy, problems_);
     add_entry_points();
     site_.redis_ = redis_settings_of(*site_.config_, tools_.source, problems_);
@@ -133,7 +145,7 @@ class SiteBuilder {
     route.name = conf.name.text;
     route.path = without_trailing_slashes(conf.path.text);
     route.methods = texts(conf.methods);
-    route.rewrite = conf.rewrite;
+    route.rewrite = without_strays(conf.rewrite);
     route.has_rewrite = !conf.rewrite.empty();
     route.forward_host = conf.security.forward_host_headers;
     route.metrics_enabled = !conf.disable_metrics;
@@ -199,9 +211,9 @@ class SiteBuilder {
   }
 
   Step make_step(const Route& route, const Made& made) {
-    Step step{made.middleware, nullptr, made.conf->name.text};
+    Step step{made.middleware, nullptr, made.conf->name.text, made.conf->paths.empty()};
     if (!made.module->uses_paths || made.conf->paths.empty()) return step;
-    std::unique_ptr<PathSet> paths = PathSet::compile(made.conf->paths, route.path, made.module->path_base, problems_);
+    std::unique_ptr<PathSet> paths = PathSet::compile(made.conf->paths, route.path, made.module->paths, problems_);
     if (!paths) return step;  // reported
     step.paths = paths.get();
     site_.path_sets_.push_back(std::move(paths));
@@ -234,12 +246,12 @@ class SiteBuilder {
     rest = rest.substr(scheme + 3);
     const size_t question = rest.find('?');
     if (question != std::string_view::npos) {
-      out.base_query = rest.substr(question + 1);
+      out.base_query = without_strays(rest.substr(question + 1));
       rest = rest.substr(0, question);
     }
     const size_t slash = rest.find('/');
     out.authority = rest.substr(0, slash);
-    if (slash != std::string_view::npos) out.base_path = rest.substr(slash);
+    if (slash != std::string_view::npos) out.base_path = without_strays(rest.substr(slash));
     while (!out.base_path.empty() && out.base_path.back() == '/') out.base_path.pop_back();
     const HostPort parts = split_host_port(out.authority);
     out.peer.host = parts.host;

@@ -48,6 +48,7 @@ class Site final : public core::Built {
   const Config& config() const { return *config_; }
   const Router& router() const { return router_; }
   const Limits& head_limits() const { return head_limits_; }
+  EncodedSlash encoded_slash() const { return encoded_slash_; }
   const TrustedProxies& trusted_proxies() const { return trusted_proxies_; }
   const Certificates& certificates() const { return certificates_; }
   // How clients arrive at an address of the plan.
@@ -81,6 +82,7 @@ class Site final : public core::Built {
   std::deque<Route> routes_;
   Router router_;
   Limits head_limits_;
+  EncodedSlash encoded_slash_ = EncodedSlash::keep;
   TrustedProxies trusted_proxies_;
   Certificates certificates_;
   std::vector<EntryPoint> entry_points_;

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -20,31 +21,20 @@ enum : uint8_t {
   plain = 0,
   slash = 1,
   special = 2,  // '%' or a byte that no path holds raw
+  stray = 3,    // RFC 3986 3.3 lets nobody write it, but it means nothing to anybody either: it is percent-encoded
 };
 
 constexpr std::array<uint8_t, 256> make_path_bytes() {
   std::array<uint8_t, 256> bytes{};
-  for (unsigned c = 0; c < 256; ++c) bytes[c] = c <= 0x20 || c >= 0x7F ? special : plain;
+  for (unsigned c = 0; c < 256; ++c) {
+    bytes[c] = c <= 0x20 || c >= 0x7F ? special : is_uri_char(static_cast<char>(c)) ? plain : stray;
+  }
   for (const char c : std::string_view("%\\#?")) bytes[static_cast<uint8_t>(c)] = special;
   bytes['/'] = slash;
   return bytes;
 }
 
 constexpr std::array<uint8_t, 256> path_bytes = make_path_bytes();
-
-int hex_value(char c) {
-  if (core::is_digit(c)) return c - '0';
-  const char l = core::lower(c);
-  return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
-// The byte that "%XY" at `at` stands for, or -1 when it stands for none.
-int decode_at(std::string_view text, size_t at) {
-  if (text.size() - at < 3) return -1;
-  const int high = hex_value(text[at + 1]);
-  const int low = hex_value(text[at + 2]);
-  return high < 0 || low < 0 ? -1 : high << 4 | low;
-}
 
 // ---------------------------------------------------------------- judging a segment
 
@@ -56,7 +46,8 @@ bool is_overlong(int first, int second) {
   return first == 0xC0 || first == 0xC1 || (first == 0xE0 && second < 0xA0) || (first == 0xF0 && second < 0x90) || first >= 0xF8;
 }
 
-// Watches for a part that is "." or ".." to somebody: parts end at encoded slashes, and many servers cut them at ';'.
+// Watches for a part that is "." or ".." to somebody: parts end at encoded slashes and backslashes, and many servers cut
+// them at ';'.
 class DotWatch {
  public:
   void see(int c) {
@@ -85,14 +76,14 @@ Segment judge_name(std::string_view segment) {
     int c = static_cast<unsigned char>(segment[i]);
     const bool encoded = c == '%';
     if (encoded) {
-      c = decode_at(segment, i);
+      c = core::percent_byte(segment, i);
       i += 2;
-      if (c < 0x20 || c == 0x7F || c == '\\' || is_overlong(before, c)) return Segment::bad;
+      if (c < 0x20 || c == 0x7F || is_overlong(before, c)) return Segment::bad;
     } else if (path_bytes[static_cast<size_t>(c)] == special) {
       return Segment::bad;
     }
     before = c;
-    if (c != '/') dots.see(c);
+    if (c != '/' && c != '\\') dots.see(c);
     else if (dots.end_part()) return Segment::bad;
   }
   return dots.end_part() ? Segment::bad : Segment::name;
@@ -107,14 +98,34 @@ Segment judge(std::string_view segment) {
 
 // ---------------------------------------------------------------- building paths
 
+size_t strays(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !is_uri_char(c); }));
+}
+
+char* put_encoded(char* out, char c) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  const auto byte = static_cast<uint8_t>(c);
+  *out++ = '%';
+  *out++ = digits[byte >> 4];
+  *out++ = digits[byte & 15];
+  return out;
+}
+
+char* put_without_strays(char* out, std::string_view text) {
+  for (const char c : text) {
+    if (is_uri_char(c)) *out++ = c;
+    else out = put_encoded(out, c);
+  }
+  return out;
+}
+
 // A path being put together from names. Always "" or "/a/b".
 class PathBuilder {
  public:
-  PathBuilder(core::Arena& arena, size_t room) : begin_(static_cast<char*>(arena.allocate(room + 1, 1))), out_(begin_) {}
+  PathBuilder(core::Arena& arena, size_t room) : begin_(arena.array<char>(room + 1)), out_(begin_) {}
   void push(std::string_view name) {
     *out_++ = '/';
-    std::memcpy(out_, name.data(), name.size());
-    out_ += name.size();
+    out_ = put_without_strays(out_, name);
   }
   void pop() {
     while (out_ != begin_ && *--out_ != '/') {
@@ -132,7 +143,7 @@ class PathBuilder {
 
 // Resolves dots and repeated slashes of a path with a leading slash (RFC 3986 5.2.4). Empty: a segment is refused.
 std::string_view resolve(std::string_view raw, core::Arena& arena) {
-  PathBuilder out(arena, raw.size());
+  PathBuilder out(arena, raw.size() + 2 * strays(raw));
   bool trailing_slash = true;
   for (size_t at = 0; at < raw.size();) {
     const size_t stop = std::min(raw.find('/', at + 1), raw.size());
@@ -147,26 +158,11 @@ std::string_view resolve(std::string_view raw, core::Arena& arena) {
   return out.finish(trailing_slash);
 }
 
-// Everything decoded once, an encoded slash excepted. Requires: well-formed.
+// As written: everything decoded once, an encoded slash excepted.
 std::string_view decode(std::string_view encoded, core::Arena& arena) {
   if (encoded.find('%') == std::string_view::npos) return encoded;
-  char* const begin = static_cast<char*>(arena.allocate(encoded.size(), 1));
-  char* out = begin;
-  for (size_t i = 0; i < encoded.size(); ++i) {
-    if (encoded[i] != '%') {
-      *out++ = encoded[i];
-      continue;
-    }
-    const int c = decode_at(encoded, i);
-    i += 2;
-    if (c == '/') {
-      std::memcpy(out, "%2F", 3);
-      out += 3;
-    } else {
-      *out++ = static_cast<char>(c);
-    }
-  }
-  return {begin, static_cast<size_t>(out - begin)};
+  char* const begin = arena.array<char>(encoded.size());
+  return {begin, core::decode_path(encoded, begin)};
 }
 
 // Whether a path with a leading slash is its own canonical and decoded form.
@@ -174,26 +170,98 @@ bool is_clean(std::string_view raw) {
   for (size_t i = 0; i < raw.size(); ++i) {
     const uint8_t kind = path_bytes[static_cast<uint8_t>(raw[i])];
     if (kind == plain) continue;
-    if (kind == special) return false;
+    if (kind != slash) return false;
     if (i + 1 < raw.size() && (raw[i + 1] == '/' || raw[i + 1] == '.')) return false;
   }
   return true;
 }
 
+// ---------------------------------------------------------------- readings
+
+// What is encoded and still separates to somebody.
+enum : unsigned { encoded_slash = 1, encoded_backslash = 2 };
+
+unsigned separator_at(std::string_view encoded, size_t at) {
+  const int c = encoded[at] == '%' ? core::percent_byte(encoded, at) : 0;
+  if (c == '/') return encoded_slash;
+  return c == '\\' ? encoded_backslash : 0u;
+}
+
+unsigned separators(std::string_view encoded) {
+  unsigned found = 0;
+  for (size_t at = encoded.find('%'); at != std::string_view::npos; at = encoded.find('%', at + 1)) found |= separator_at(encoded, at);
+  return found;
+}
+
+// Those of these kinds as slashes.
+std::string_view separate(std::string_view encoded, unsigned kinds, core::Arena& arena) {
+  char* const begin = arena.array<char>(encoded.size());
+  char* out = begin;
+  for (size_t i = 0; i < encoded.size(); ++i) {
+    const bool separates = (separator_at(encoded, i) & kinds) != 0;
+    *out++ = separates ? '/' : encoded[i];
+    if (separates) i += 2;
+  }
+  return {begin, static_cast<size_t>(out - begin)};
+}
+
+std::string_view merge_slashes(std::string_view path, core::Arena& arena) {
+  if (path.find("//") == std::string_view::npos) return path;
+  char* const begin = arena.array<char>(path.size());
+  return {begin, static_cast<size_t>(std::unique_copy(path.begin(), path.end(), begin, [](char a, char b) { return a == '/' && b == '/'; }) - begin)};
+}
+
+// What backends make of a path with these separators in it. Dot segments cannot come up: judge_name has refused them.
+std::span<const std::string_view> other_readings(std::string_view encoded, unsigned present, core::Arena& arena) {
+  constexpr size_t most = 6;
+  auto* const readings = arena.array<std::string_view>(most);
+  size_t count = 0;
+  for (const unsigned kinds : {encoded_slash + 0u, encoded_backslash + 0u, encoded_slash | encoded_backslash}) {
+    if ((kinds & ~present) != 0) continue;
+    const std::string_view reading = decode(separate(encoded, kinds, arena), arena);
+    const std::string_view merged = merge_slashes(reading, arena);
+    readings[count++] = reading;
+    if (merged.size() != reading.size()) readings[count++] = merged;
+  }
+  return {readings, count};
+}
+
+constexpr std::string_view bad_path = "bad-path";
+
+CanonicalPath refused(std::string_view fault) {
+  CanonicalPath path;
+  path.fault = fault;
+  return path;
+}
+
 }  // namespace
 
-CanonicalPath canonical_path(std::string_view raw, core::Arena& arena) {
+CanonicalPath canonical_path(std::string_view raw, core::Arena& arena, EncodedSlash slash) {
+  if (raw.empty()) return {true, true, "/", "/", {}, {}};
+  if (raw == "*") return {true, false, raw, raw, {}, {}};
+  if (raw.front() != '/') return refused(bad_path);
+  if (is_clean(raw)) return {true, false, raw, raw, {}, {}};
   CanonicalPath path;
-  if (raw.empty()) return {true, true, "/", "/"};
-  if (raw == "*") return {true, false, raw, raw};
-  if (raw.front() != '/') return path;
-  if (is_clean(raw)) return {true, false, raw, raw};
   path.encoded = resolve(raw, arena);
-  if (path.encoded.empty()) return path;
+  if (path.encoded.empty()) return refused(bad_path);
+  const unsigned present = separators(path.encoded);
+  if (present != 0 && slash == EncodedSlash::refuse) return refused("encoded-slash");
+  if (present != 0 && slash == EncodedSlash::decode) path.encoded = merge_slashes(separate(path.encoded, present, arena), arena);
   path.ok = true;
   path.changed = path.encoded != raw;
   path.decoded = decode(path.encoded, arena);
+  if (present != 0 && slash == EncodedSlash::keep) path.others = other_readings(path.encoded, present, arena);
   return path;
+}
+
+CanonicalPath copy_path(const CanonicalPath& path, core::Arena& arena) {
+  CanonicalPath copy = path;
+  copy.encoded = arena.copy(path.encoded);
+  copy.decoded = arena.copy(path.decoded);
+  auto* const others = arena.array<std::string_view>(path.others.size());
+  std::transform(path.others.begin(), path.others.end(), others, [&](std::string_view reading) { return arena.copy(reading); });
+  copy.others = {others, path.others.size()};
+  return copy;
 }
 
 std::string_view join_paths(std::string_view base, std::string_view path, core::Arena& arena) {
@@ -214,7 +282,7 @@ size_t encoded_length(std::string_view encoded, size_t n) {
   size_t decoded = 0;
   while (decoded < n && at < encoded.size()) {
     if (encoded[at] == '%') {
-      decoded += decode_at(encoded, at) == '/' ? 3 : 1;
+      decoded += core::percent_byte(encoded, at) == '/' ? 3 : 1;
       at += 3;
     } else {
       ++decoded;
@@ -314,21 +382,22 @@ void Query::Iterator::advance() {
 }
 
 std::string_view percent_encode(std::string_view text, core::Arena& arena, bool keep_slash) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
   constexpr std::string_view allowed = "-._~!$&'()*+,;=:@";  // RFC 3986 3.3: pchar
-  char* const begin = static_cast<char*>(arena.allocate(text.size() * 3, 1));
+  char* const begin = arena.array<char>(text.size() * 3);
   char* out = begin;
   for (const char c : text) {
-    if (core::is_alpha(c) || core::is_digit(c) || allowed.find(c) != std::string_view::npos || (c == '/' && keep_slash)) {
-      *out++ = c;
-      continue;
-    }
-    const auto byte = static_cast<uint8_t>(c);
-    *out++ = '%';
-    *out++ = digits[byte >> 4];
-    *out++ = digits[byte & 15];
+    const bool stays = core::is_alpha(c) || core::is_digit(c) || allowed.find(c) != std::string_view::npos || (c == '/' && keep_slash);
+    if (stays) *out++ = c;
+    else out = put_encoded(out, c);
   }
   return {begin, static_cast<size_t>(out - begin)};
+}
+
+std::string_view encode_strays(std::string_view text, core::Arena& arena) {
+  const size_t count = strays(text);
+  if (count == 0) return text;
+  char* const begin = arena.array<char>(text.size() + 2 * count);
+  return {begin, static_cast<size_t>(put_without_strays(begin, text) - begin)};
 }
 
 }  // namespace goma::http

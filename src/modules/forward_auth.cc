@@ -106,18 +106,10 @@ class ForwardAuth final : public http::Middleware {
   Settings s_;
 };
 
-// A rule holds for the path as received, as it is now and as it will be forwarded: any of them guards.
 bool ForwardAuth::guards(http::Exchange& x) const {
   const http::Route* route = x.route();
   const auto found = s_.paths.find(route != nullptr ? route->conf : nullptr);
-  if (found == s_.paths.end()) return true;
-  const http::PathSet& paths = *found->second;
-  const http::CanonicalPath received = http::canonical_path(x.request().path, x.arena());
-  if (paths.matches_either(received.decoded, x.path().decoded)) return true;
-  if (!route->has_rewrite) return false;
-  const http::CanonicalPath forwarded =
-      http::canonical_path(http::rewrite_prefix(route->path, route->rewrite, x.path(), x.arena()), x.arena());
-  return !forwarded.ok || paths.matches(forwarded.decoded);
+  return found == s_.paths.end() || x.matches(*found->second);
 }
 
 // The header of the question: who asks for what, the client's credentials, and the fields that were chosen.
@@ -254,7 +246,7 @@ void compile_paths(http::BuildContext& context, Settings& settings) {
     bool lists_this = false;
     for (const core::PlacedText& name : route.middlewares) lists_this |= name.text == context.conf.name.text;
     if (!lists_this) continue;
-    auto paths = http::PathSet::compile(context.conf.paths, route.path.text, context.problems);
+    auto paths = http::PathSet::compile(context.conf.paths, route.path.text, {}, context.problems);
     if (paths) settings.paths[&route] = std::move(paths);
   }
 }

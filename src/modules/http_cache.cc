@@ -207,6 +207,7 @@ const http::ModuleInfo http_cache_module = {
     .fields = fields,
     .stage = http::Stage::chain,
     .uses_paths = true,
+    .paths = {.doubt = http::PathSet::Doubt::fails},
     .make = make,
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Sends a client to the same address under another scheme, normally from http to https. Passes when the scheme is
-// already right and for ACME challenges, which must be answered on plain HTTP.
+// already right and for ACME challenges, which must be answered on plain HTTP: paths that are one however they are read.
 //
 // The address is rebuilt from the canonical path, never from raw bytes, and only with a host the route serves.
 #include <fmt/format.h>
@@ -41,7 +41,7 @@ class RedirectScheme final : public http::Middleware {
   }
 
   http::Verdict on_request(http::Exchange& x) const override {
-    if (x.client().scheme == scheme_ || x.path().decoded.starts_with("/.well-known/acme-challenge/")) return http::Verdict::next();
+    if (x.client().scheme == scheme_ || x.path().all(is_challenge)) return http::Verdict::next();
     std::string_view host = http::public_host(x);
     if (host.empty()) return x.reply(400, "400 Bad Request");  // HTTP/1.0 without Host: there is no address to send to
     host = keeps_port_ ? http::without_default_port(host) : x.arena().join(http::split_host_port(host).host, port_);
@@ -49,6 +49,8 @@ class RedirectScheme final : public http::Middleware {
   }
 
  private:
+  static bool is_challenge(std::string_view path) { return path.starts_with("/.well-known/acme-challenge/"); }
+
   std::string scheme_;
   std::string port_;  // ":8443", or nothing for the scheme's own
   bool keeps_port_;

@@ -141,7 +141,7 @@ const http::ModuleInfo response_headers_module = {
     .fields = fields,
     .stage = http::Stage::wrap,
     .uses_paths = true,
-    .path_base = http::PathSet::Base::alone,
+    .paths = {.base = http::PathSet::Base::alone},
     .make = make,
 };
 

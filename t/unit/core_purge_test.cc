@@ -61,6 +61,21 @@ void what_was_asked_for_before_is_gone() {
   CHECK(zone.is_purged(mark, 20'000) && !zone.is_purged(mark, zone.last_purge()));
 }
 
+// However a path is spelt, its mark is that of what it reads; an encoded slash is none, and a tag is no path.
+void every_spelling_has_one_mark() {
+  Slab slab = Slab::create(size_t{64} << 20).value();
+  CacheZone zone = CacheZone::open(slab, size_t{8} << 20).value();
+  const auto is_gone = [&](Kind kind, std::string_view name) { return zone.is_purged(Purge::mark(zone, kind, kind == Kind::tag ? "" : "a.test", name), 9'999); };
+  Purge::parse("url", "a.test/%70/a%20b%2fc%252F%zz")->apply(zone, 10'000);
+  CHECK(is_gone(Kind::url, "/p/a b%2Fc%2F%zz"));
+  CHECK(!is_gone(Kind::url, "/p/a b/c%2F%zz"));
+  Purge::parse("prefix", "a.test/%71")->apply(zone, 10'000);
+  CHECK(is_gone(Kind::prefix, "/q/"));
+  Purge::parse("tag", "%70")->apply(zone, 10'000);
+  CHECK(is_gone(Kind::tag, "%70") && !is_gone(Kind::tag, "p"));
+}
+
 }  // namespace
 
-GOMA_TESTS(what_operators_write_is_understood, what_is_written_is_read_again, numbers_are_in_the_order_of_the_stream, what_was_asked_for_before_is_gone)
+GOMA_TESTS(every_spelling_has_one_mark, what_operators_write_is_understood, what_is_written_is_read_again,
+           numbers_are_in_the_order_of_the_stream, what_was_asked_for_before_is_gone)

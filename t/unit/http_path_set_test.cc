@@ -5,6 +5,7 @@
 
 #include "check.h"
 
+using goma::http::CanonicalPath;
 using goma::http::PathSet;
 
 namespace {
@@ -13,12 +14,12 @@ struct Set {
   goma::core::Problems problems;
   std::unique_ptr<PathSet> paths;
 
-  Set(std::initializer_list<const char*> patterns, std::string_view route = "/", PathSet::Base base = PathSet::Base::with_route) {
+  Set(std::initializer_list<const char*> patterns, std::string_view route = "/", PathSet::Rules rules = {}) {
     std::vector<goma::core::PlacedText> placed;
     for (const char* pattern : patterns) placed.push_back({pattern, {}});
-    paths = PathSet::compile(placed, route, base, problems);
+    paths = PathSet::compile(placed, route, rules, problems);
   }
-  bool operator()(std::string_view path) const { return paths->matches(path); }
+  bool operator()(std::string_view path) const { return paths->matches(CanonicalPath{true, false, path, path, {}, {}}); }
 };
 
 struct Row {
@@ -63,8 +64,8 @@ void the_route_path_goes_in_front() {
               {"/private", "/t/7/private", true, "/t/{tenant}"}, {"/private", "/t/7/8/private", false, "/t/{tenant}"},
               {"/x$", "/v1.0/x", true, "/v1.0"},              {"/x$", "/v100/x", false, "/v1.0"},
               {"/x", "/x", true, "/"},                        {"//x", "/shop/x", true, "/shop"}});
-  CHECK(!Set({"/private"}, "/shop", PathSet::Base::alone)("/shop/private"));
-  CHECK(Set({"/private"}, "/shop", PathSet::Base::alone)("/private"));
+  CHECK(!Set({"/private"}, "/shop", {.base = PathSet::Base::alone})("/shop/private"));
+  CHECK(Set({"/private"}, "/shop", {.base = PathSet::Base::alone})("/private"));
 }
 
 void no_patterns_make_no_set() { CHECK(Set({}).paths == nullptr); }
@@ -96,15 +97,24 @@ void a_costly_pattern_counts_as_a_match() {
 
 void broken_text_is_not_an_error() { CHECK(Set({"/caf.*"})("/caf\xff/x")); }
 
-void received_or_forwarded() {
-  const Set set({"/admin"});
-  CHECK(set.paths->matches_either("/admin", "/v2"));
-  CHECK(set.paths->matches_either("/public", "/admin/x"));
-  CHECK(!set.paths->matches_either("/public", "/v2"));
+// One form of a path that matches is enough for what protects; a favour wants all of them.
+void forms_that_disagree() {
+  const std::string_view others[] = {"/a//b", "/a/b"};
+  const CanonicalPath path{true, true, "/a/%2Fb", "/a/%2Fb", others, {}};
+  constexpr PathSet::Rules favour{.doubt = PathSet::Doubt::fails};
+  for (const char* pattern : {"/a/b", "/a/%2Fb", "/a//b", "^/a/b$"}) {
+    CHECK(Set({pattern}).paths->matches(path));
+    CHECK(!Set({pattern}, "/", favour).paths->matches(path));
+  }
+  CHECK(Set({"/a"}, "/", favour).paths->matches(path));
+  CHECK(!Set({"/b"}).paths->matches(path));
+  CHECK(Set({"/a$"})("/a;x") && !Set({"/a$"}, "/", favour)("/a;x") && Set({"/a"}, "/", favour)("/a;x"));
+  CHECK(!Set({"/(a+)+$"}, "/", favour)("/" + std::string(8000, 'a') + "b"));  // too costly to judge
+  CHECK(Set({"/a"}).paths->matches(CanonicalPath()) && !Set({"/a"}, "/", favour).paths->matches(CanonicalPath()));
 }
 
 }  // namespace
 
 GOMA_TESTS(goma_table, nearly_everything_is_a_prefix, the_route_path_goes_in_front, no_patterns_make_no_set, any_pattern_suffices,
            a_broken_pattern_is_warned_about, parameters_do_not_hide_a_path, a_costly_pattern_counts_as_a_match, broken_text_is_not_an_error,
-           received_or_forwarded)
+           forms_that_disagree)

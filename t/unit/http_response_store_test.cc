@@ -66,7 +66,7 @@ struct World : Gateway {
   ResponseStore store{loop, nullptr};
 };
 
-StoreQuestion question(World& world, Exchange& x, std::string_view name) { return {world.store.key().add(name).made(), "a.test", x.path().encoded, &x.request().headers}; }
+StoreQuestion question(World& world, Exchange& x, std::string_view name) { return {world.store.key().add(name).made(), "a.test", x.path(), &x.request().headers}; }
 
 // Stores a body under a question; names: what it differs by.
 bool put(World& world, Exchange& x, std::string_view name, std::string_view body, const std::vector<std::string>& names = {}, const std::vector<std::string>& tags = {}) {

@@ -3,6 +3,8 @@
 // Canonical paths (goma-config 6.1, attack cases B27-B31), rewriting (7.3), authorities (attack case A15), queries.
 #include "http/uri.h"
 
+#include <algorithm>
+
 #include "check.h"
 
 using namespace goma;
@@ -45,7 +47,8 @@ void paths_become_canonical() {
       {"/a;b=c/d", "/a;b=c/d", "/a;b=c/d"},
       {"/a..;/b", "/a..;/b", "/a..;/b"},
       {"/caf%C3%A9/%e9", "/caf%C3%A9/%e9", "/caf\xC3\xA9/\xE9"},
-      {"/a'(){}\"<>|^`", "/a'(){}\"<>|^`", "/a'(){}\"<>|^`"},
+      {"/a'(){}\"<>|^`[]", "/a'()%7B%7D%22%3C%3E%7C%5E%60%5B%5D", "/a'(){}\"<>|^`[]"},  // RFC 3986 3.3
+      {"/a%5cb/%5C", "/a%5cb/%5C", "/a\\b/\\"},  // neither does an encoded backslash
   };
   for (const Row& row : rows) {
     core::Arena arena(pool);
@@ -65,7 +68,7 @@ void ambiguous_paths_are_refused() {
       "/x/..%2fy", "/x/..%2Fy", "/x/..%5cy", "/x/%2e%2e/y", "/x/%2E%2E/y",  // the table of 6.1
       "/x/%2e./y", "/x/.%2e/y", "/x/%2e/y", "/%2e", "/x/%2e%2e%2fy", "/x%2f..%2fy", "/x%2f../y", "/x%2f.", "/x/.%2fy",
       "/x/..;/y", "/..;x/y", "/x/.;/y", "/x/%2e%2e;/y", "/x/..%3b/y", "/x%2f..;a=b%2fy",
-      "/a\\b", "/a%5cb", "/a%5Cb", "/a%00b", "/a%0d%0ab", "/a%1f", "/a%7f", "/a%c0%afb", "/a%e0%80%afb", "/a%C0%AE", "/a%f0%80%80%af",
+      "/x/..%5c", "/x%5c../y", "/x/.%5Cy", "/x%2f..%5cy", "/x%5c..;a%2fy", "/a\\b", "/a%00b", "/a%0d%0ab", "/a%1f", "/a%7f", "/a%c0%afb", "/a%e0%80%afb", "/a%C0%AE", "/a%f0%80%80%af",
       "/a%f8%80%80%80%af", "/a%", "/a%4", "/a%zz", "/%%", "/a b", "/a#b", "/a?b", "/a\xC3\xA9", "/\x7F", "a", "a/b", "**", "http://a/",
   };
   for (const std::string_view raw : rows) {
@@ -87,10 +90,58 @@ void clean_paths_are_not_copied() {
   CHECK_EQ(arena.used(), 0);
 }
 
-// Whatever is accepted has no dot segment, no empty segment and no dot segment behind an encoded slash.
+std::string readings(std::string_view raw, http::EncodedSlash slash = http::EncodedSlash::keep) {
+  core::Arena arena(pool);
+  const http::CanonicalPath path = http::canonical_path(raw, arena, slash);
+  if (!path.ok) return std::string(path.fault);
+  std::string all(path.decoded);
+  for (const std::string_view reading : path.others) all += " " + std::string(reading);
+  return all;
+}
+
+void a_path_has_readings() {
+  struct Row {
+    std::string_view raw, readings, decoded;
+  };
+  constexpr Row rows[] = {
+      {"/a/b", "/a/b", "/a/b"},
+      {"/a%2Fb", "/a%2Fb /a/b", "/a/b"},
+      {"/a/%2fb", "/a/%2Fb /a//b /a/b", "/a/b"},
+      {"/%2Fa", "/%2Fa //a /a", "/a"},
+      {"/a%2f%2F", "/a%2F%2F /a// /a/", "/a/"},
+      {"/a%5cb", "/a\\b /a/b", "/a/b"},
+      {"/a%5C/b", "/a\\/b /a//b /a/b", "/a/b"},
+      {"/a%2Fb%5Cc", "/a%2Fb\\c /a/b\\c /a%2Fb/c /a/b/c", "/a/b/c"},
+      {"/a%2F%5Cc", "/a%2F\\c /a/\\c /a%2F/c /a//c /a/c", "/a/c"},
+      {"/a%252Fb", "/a%2Fb", "/a%2Fb"},  // decoded once
+      {"/a%255Cb", "/a%5Cb", "/a%5Cb"},
+      {"/a%20b;c%2Fd", "/a b;c%2Fd /a b;c/d", "/a b;c/d"},
+      {"*", "*", "*"},
+      {"/a%2f..", "bad-path", "bad-path"},
+      {"/a%5c..%2fb", "bad-path", "bad-path"},
+  };
+  for (const Row& row : rows) {
+    CHECK_EQ(readings(row.raw), row.readings);
+    CHECK_EQ(readings(row.raw, http::EncodedSlash::decode), row.decoded);
+    const bool plain = row.readings == row.decoded;
+    CHECK_EQ(readings(row.raw, http::EncodedSlash::refuse), plain ? row.readings : "encoded-slash");
+  }
+  core::Arena arena(pool);
+  const http::CanonicalPath path = http::canonical_path("/a%20b%2F%2fc/", arena, http::EncodedSlash::decode);
+  CHECK(path.changed && path.encoded == "/a%20b/c/");
+  const http::CanonicalPath kept = http::canonical_path("/a%2Fb", arena);
+  CHECK(kept.any([](std::string_view r) { return r == "/a/b"; }) && !kept.all([](std::string_view r) { return r == "/a/b"; }));
+  core::Arena other(pool);
+  const http::CanonicalPath copy = http::copy_path(kept, other);
+  CHECK(copy.ok && copy.encoded == kept.encoded && copy.encoded.data() != kept.encoded.data());
+  CHECK(copy.all([](std::string_view r) { return r.starts_with("/a"); }) && copy.others.size() == 1);
+}
+
+// Whatever is accepted has no dot segment and no empty segment, and no reading of it has a dot segment either: not even
+// for backends that cut parameters.
 void random_paths_are_refused_or_clean() {
   std::mt19937_64 random(test::seed());
-  constexpr std::string_view pieces[] = {"/", "/", ".", "..", "%2e", "%2F", "a", ";", "%3b", "//", "%25", "x%20"};
+  constexpr std::string_view pieces[] = {"/", "/", ".", "..", "%2e", "%2F", "%5c", "a", ";", "%3b", "//", "%25", "x%20", "|"};
   for (int round = 0; round < 50000; ++round) {
     core::Arena arena(pool);
     std::string raw = "/";
@@ -99,15 +150,18 @@ void random_paths_are_refused_or_clean() {
     if (!path.ok) continue;
     CHECK(path.encoded.front() == '/');
     CHECK(path.encoded.find("//") == std::string_view::npos);
-    std::string plain;  // as a lax backend reads it: decoded slashes separate, parameters are cut
-    for (size_t i = 0; i < path.decoded.size(); ++i) {
-      const bool encoded_slash = path.decoded.substr(i, 3) == "%2F";
-      plain += encoded_slash ? '/' : path.decoded[i];
-      if (encoded_slash) i += 2;
-    }
-    plain += '/';
-    for (const char* bad : {"/../", "/./", "/..;", "/.;"}) CHECK(plain.find(bad) == std::string::npos);
+    CHECK(std::all_of(path.encoded.begin(), path.encoded.end(), http::is_uri_char));
+    const auto is_plain = [](std::string_view reading) {
+      const std::string closed = std::string(reading) + "/";
+      for (const char* bad : {"/../", "/./", "/..;", "/.;"}) {
+        if (closed.find(bad) != std::string::npos) return false;
+      }
+      return true;
+    };
+    CHECK(path.all(is_plain));
     CHECK(!http::canonical_path(path.encoded, arena).changed);
+    const http::CanonicalPath decoded = http::canonical_path(raw, arena, http::EncodedSlash::decode);
+    CHECK(decoded.ok && decoded.others.empty() && path.any([&](std::string_view r) { return r == decoded.decoded; }));
   }
 }
 
@@ -184,9 +238,12 @@ void encodes() {
   core::Arena arena(pool);
   CHECK_EQ(http::percent_encode("/a b/\r\n%\xC3\xA9:@~", arena), "/a%20b/%0D%0A%25%C3%A9:@~");
   CHECK_EQ(http::percent_encode("a/b?c#d", arena, false), "a%2Fb%3Fc%23d");
+  const std::string_view clean = "/a%2Fb?c=%zz;d&e=/?:@!$'()*+,~";
+  CHECK(http::encode_strays(clean, arena).data() == clean.data());
+  CHECK_EQ(http::encode_strays("a\"<>^`{|}[]\\ #\xC3\xA9%z", arena), "a%22%3C%3E%5E%60%7B%7C%7D%5B%5D%5C%20%23%C3%A9%z");
 }
 
 }  // namespace
 
-GOMA_TESTS(paths_become_canonical, ambiguous_paths_are_refused, clean_paths_are_not_copied, random_paths_are_refused_or_clean,
+GOMA_TESTS(paths_become_canonical, ambiguous_paths_are_refused, clean_paths_are_not_copied, a_path_has_readings, random_paths_are_refused_or_clean,
            joins_with_one_slash, rewrites_prefixes, authorities, queries, encodes)
