@@ -137,6 +137,13 @@ plain = socket.create_connection(address)
 plain.sendall(GET)
 plain.settimeout(PATIENCE)
 expect(b"400 Bad Request" in plain.recv(4096), "plain HTTP is told what is wrong")
+for header in (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12)):
+    stray = socket.create_connection(address)
+    stray.sendall(header + Session().hello())
+    expect(closed(stray), "a PROXY header that is not expected ends the connection")
+same((failed("http request"), failed("proxy-header")), (1.0, 2.0), "both are counted by what they are")
+for reason in ("http request", "proxy-header"):
+    expect(goma.told(f'TLS handshake failed.*127.0.0.1.*reason="?{reason}'), f"and logged: {reason}", goma.output[-500:])
 expect(canary(), "others are served")
 
 # --- expensive ---------------------------------------------------------------------------------------------------------

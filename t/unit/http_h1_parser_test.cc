@@ -360,6 +360,34 @@ void nothing_is_a_head_before_its_end() {
   }
 }
 
+// As far as a head has come, what is said of its request line is what is said of the whole.
+void a_request_line_is_judged_alone() {
+  constexpr std::string_view rest = "Host: a\r\nA: b\r\n\r\n";
+  for (const std::string_view line : {"GET / HTTP/1.1\r\n", "GET /a{b}?c|d HTTP/1.0\r\n", "\r\nGET / HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n", "GET http://a/ HTTP/1.1\r\n",
+                                      "GET /\r\n", "GET / HTTP/9.9\r\n", "A\r\n", "\r\nA\r\n", "\r\n\r\n\r\n\r\nA\r\n", "A \r\n", "A / \r\n", "A / H\r\n", "get / HTTP/1.1\r\n",
+                                      "GET a HTTP/1.1\r\n", "GET /\\ HTTP/1.1\r\n", " / HTTP/1.1\r\n"}) {
+    const Request whole(std::string(line) + std::string(rest));
+    HeadScanner scanner;
+    const std::string cut = std::string(line) + "Host: a";
+    CHECK(scanner.feed(cut.data(), cut.size(), {}) == State::more);
+    CHECK_EQ(scanner.lines(), 1);
+    CHECK_EQ(scanner.whole_lines(), line.size());
+    core::Arena arena(pool);
+    RequestHead head(arena);
+    http::ParseError error;
+    const bool good = http::parse_request_line(arena.copy(line), head, error);
+    CHECK_EQ(good, whole.accepted);
+    CHECK_EQ(head.has_strays, whole.head.has_strays);
+    CHECK_EQ(head.target, whole.head.target);
+    if (good) continue;
+    CHECK_EQ(error.status, whole.error.status);
+    CHECK_EQ(std::string_view(error.code), whole.error.code);
+    RequestHead again(arena);
+    CHECK(!http::parse_request(arena.copy(line), arena, {}, again, error));  // the head that is refused is the line alone
+    CHECK_EQ(std::string_view(error.code), whole.error.code);
+  }
+}
+
 // ---------------------------------------------------------------- responses
 
 void usual_responses() {  // RFC 9112 4, 6.3
@@ -412,5 +440,5 @@ void bad_responses() {  // A23
 GOMA_TESTS(a_usual_request, targets, framing_of_requests, persistence, upgrades, expectations, old_requests_need_no_host,
            empty_lines_before_a_request, names_with_underscores_are_left_out, two_ways_to_read_a_length, line_ends, folded_lines,
            field_names, control_bytes, hosts, request_lines, sizes, a_head_may_arrive_in_any_pieces,
-           bad_bytes_are_reported_before_the_head_is_complete, nothing_is_a_head_before_its_end,
+           bad_bytes_are_reported_before_the_head_is_complete, nothing_is_a_head_before_its_end, a_request_line_is_judged_alone,
            usual_responses, responses_without_content, bad_responses)
