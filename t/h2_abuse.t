@@ -9,7 +9,7 @@ import threading
 from lib.goma import *
 from lib.h2 import *
 
-STREAMS = 250                                           # maxConcurrentStreams, the default
+STREAMS = 100                                           # maxConcurrentStreams, the default
 CPU = 0.05 * SLOW                                       # seconds that an attack may cost
 MEMORY = 1024 * SLOW                                    # KiB that an attacking connection may hold
 CALM = "ENHANCE_YOUR_CALM"
@@ -105,6 +105,11 @@ def crumbs(i):
     return headers(number(i), request() + entry + indexed(62) * 12000)
 
 
+def bomb(i):
+    entry = incremental("x-bomb", "v" * 3900) if i == 0 else b""
+    return headers(number(i), request("GET", "/hold") + entry + indexed(62) * 15) + reset(number(i))
+
+
 def opened(i):
     return headers(number(i), request("POST"), end=False)
 
@@ -122,6 +127,8 @@ FLOODS = [
     ("continuation", "E59 large CONTINUATION", 8, headers(1, whole=False), lambda i: continuation(1, literal("x", "y" * 16000), whole=False), CALM),
     ("header-bytes", "E61 4 KiB 12,000 times from 12 KB", 20, b"", big_head, CALM),
     ("header-bytes", "E60 12,000 crumbs of a cookie", 20, b"", crumbs, CALM),
+    ("refused-stream", "E58 streams above the limit", 500, b"".join(headers(number(i), request("GET", "/hold")) for i in range(STREAMS)),
+     lambda i: headers(number(STREAMS + i)), CALM),
     ("settings", "E62 SETTINGS", 100, b"", lambda i: settings((INITIAL_WINDOW_SIZE, 65535)), CALM),
     ("settings", "E62 empty SETTINGS", 100, b"", lambda i: settings(), CALM),
     ("ping", "E62 PING", 100, b"", lambda i: ping(struct.pack(">Q", i)), CALM),
@@ -181,6 +188,25 @@ def flooded(kind, what, limit, before, one, code):
     expect(other.grown <= MEMORY, f"{what}: {other.grown} KiB of memory", f"at most {MEMORY}")
     expect(not other.failures, f"{what}: the other client is served", other.failures)
     expect(len(origin.requests) <= 300, f"{what}: the backend saw {len(origin.requests)} requests", "at most 300")
+    peer.close()
+
+
+def inflates():
+    """60 KB from 130 bytes, given up each time: fewer than may be given up."""
+    peer, was, sent = dial(goma.address), counted("decoded-bytes"), 0
+    while not peer.goaway and sent < 99 and peer.settle():
+        peer.send(*[bomb(i) for i in range(sent, sent + 3)])
+        sent += 3
+    expect(peer.ended() and peer.error == CALM and 60 < sent < 90, "E61 heads of 60 KB from 130 bytes end the connection", (sent, peer.goaway))
+    expect(wait_for(lambda: counted("decoded-bytes") == was + 1, 2), "E61 counted as decoded-bytes", counts())
+    peer.close()
+    peer = dial(goma.address)
+    for i in range(300):
+        peer.last_ask = number(i)
+        peer.send(headers(number(i), request("GET", "/") + (incremental("cookie", "v" * 3900) if i == 0 else indexed(62)) + indexed(62) * 14))
+        if not peer.wait(lambda: peer.stream(number(i)).done):
+            break
+    expect(peer.stream(number(299)).status == 200, "E61 three hundred of them that are answered pass", (i, peer.goaway))
     peer.close()
 
 
@@ -294,6 +320,7 @@ for flood in FLOODS:
 for flood in FLOODS:
     if flood[0]:
         attempt(flood[1], over_tls, *flood)
+attempt("inflates", inflates)
 for what, act, rounds in HONEST:
     attempt(what, honest, what, act, rounds if LONG else rounds // 2)
 attempt("byte by byte", byte_by_byte)

@@ -46,7 +46,7 @@ void ChunkPool::give(void* chunk) {
 
 void* Arena::allocate_slow(size_t n, size_t align) {
   const size_t need = sizeof(Chunk) + n + align;
-  const bool pooled = need <= ChunkPool::chunk_size;
+  const bool pooled = need <= ChunkPool::chunk_size / 2;  // more would leave the rest of two chunks unused
   const size_t size = pooled ? ChunkPool::chunk_size : need;
   auto* chunk = static_cast<Chunk*>(pooled ? pool_->take() : from_system(size));
   used_ += size;

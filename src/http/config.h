@@ -155,9 +155,9 @@ struct PassiveHealthConf {
 };
 
 struct Http2Conf {
-  int max_concurrent_streams = 250;
+  int max_concurrent_streams = 100;
   int stream_window = 256 * 1024;      // request body bytes that may be on their way, per stream
-  int connection_window = 768 * 1024;  // and per connection
+  int connection_window = 256 * 1024;  // and per connection
 };
 
 struct NetworkingConf {

@@ -19,6 +19,7 @@ namespace {
 // Below this a copy through user space is cheaper than two splices.
 constexpr uint64_t splice_from_bytes = 64 * 1024;
 constexpr size_t least_read = 4096;
+constexpr size_t least_for_shut = 1024;  // when the client takes nothing: a head, and little that must be kept
 constexpr unsigned char max_informational = 16;
 // See H1Server: when a tunnel looks for a reset that came right behind bytes.
 constexpr int64_t look_again_ms = 200;
@@ -75,7 +76,10 @@ void H1Client::send(const BackendRequest& request) {
   chunks_.reset();
   informational_ = 0;
   answered_ = paused_ = send_broken_ = false;
-  sender_.begin(write_request_head(handler_->backend_arena(), request.method, request.target, *request.headers,
+  // Flushed by whoever called, so it need not live as long as the exchange, which may wait for long.
+  core::Arena& written = pool_.written_head();
+  written.reset();
+  sender_.begin(write_request_head(written, request.method, request.target, *request.headers,
                                    request.body, true),
                 request.body);
   if (request.body.framing == Framing::none) sender_.end(nullptr, handler_->backend_arena());
@@ -133,7 +137,8 @@ bool H1Client::read_once() {
   const size_t base = pending_.copy(block.data(), pending_.size());
   pending_.clear();
   // A client that takes little at a time is read for in little pieces, heads in any case.
-  const size_t room = std::max(handler_ != nullptr ? handler_->backend_room() : SIZE_MAX, least_read);
+  const size_t wanted = handler_ != nullptr ? handler_->backend_room() : SIZE_MAX;
+  const size_t room = std::max(wanted, wanted == 0 ? least_for_shut : least_read);
   const core::Stream::Read got = stream_.read(block.data() + base, std::min(block.size() - base, room));
   return received(got, block.data(), base);
 }

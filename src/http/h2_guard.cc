@@ -137,9 +137,27 @@ void H2Guard::count_continuation(uint32_t length) {
   if (++continuations_ > limits_.continuations || block_bytes_ > limits_.block_bytes) abuse_ = "continuation";
 }
 
-void H2Guard::request_done() {
+// Our own failures are nobody's fault.
+void H2Guard::reset_sent(uint32_t code) {
+  constexpr uint32_t internal_error = 2;
+  constexpr uint32_t refused = 7;
+  if (code == internal_error) return;
+  take(code == refused ? refused_stream : server_reset);
+}
+
+uint32_t H2Guard::head_decoded(size_t decoded, size_t on_the_wire) {
+  constexpr size_t fair = 8;
+  if (decoded <= fair * on_the_wire) return 0;
+  const auto kib = static_cast<uint32_t>((decoded - fair * on_the_wire) / 1024);
+  if (kib != 0) take(decoded_bytes, kib);
+  return kib;
+}
+
+void H2Guard::request_done(uint32_t inflated) {
   earn(rapid_reset, 1);
   earn(server_reset, 1);
+  earn(refused_stream, 1);
+  earn(decoded_bytes, static_cast<int32_t>(inflated));
   earn(ping, 1);
 }
 
@@ -149,8 +167,9 @@ void H2Guard::data_sent(size_t bytes, bool short_of_window) {
   earn(window_update, 4);
 }
 
-void H2Guard::take(Kind kind) {
-  if (--left_[kind] < 0 && abuse_.empty()) abuse_ = allowances[kind].name;
+void H2Guard::take(Kind kind, uint32_t times) {
+  left_[kind] -= static_cast<int32_t>(times);
+  if (left_[kind] < 0 && abuse_.empty()) abuse_ = allowances[kind].name;
 }
 
 void H2Guard::earn(Kind kind, int32_t credit) {

@@ -27,7 +27,9 @@ class H2Guard {
   enum Kind : unsigned char {
     rapid_reset,
     server_reset,
+    refused_stream,
     head_bytes,
+    decoded_bytes,
     settings,
     ping,
     goaway,
@@ -55,9 +57,15 @@ class H2Guard {
       // RST_STREAM that the client made us send (CVE-2025-8671). A completed request earns one: an early answer to an
       // upload ends with a reset (RFC 9113 8.1). Honest clients see a few, refused streams before our SETTINGS arrive.
       {"server-reset", 100, 20, 1 << 10},
+      // Streams above the limits of the connection, refused unread. Honest clients begin some before our SETTINGS arrive,
+      // and some more when their heads are large; they wait then.
+      {"refused-stream", 500, 50, 1 << 10},
       // Heads over the limits: one may inflate to a thousand times its size. A page with a cookie that has
       // grown too large asks for some things before it gives up.
       {"header-bytes", 20, 1, 20},
+      // KiB that heads had decoded beyond eight times what they had on the wire. Who sends a large cookie with every
+      // request names it with a byte each time, and earns it all back with the response.
+      {"decoded-bytes", 4096, 64, 4096},
       // SETTINGS must be acknowledged each. Clients send one, some a second one later.
       {"settings", 100, 10, 100},
       // PING must be answered each. Keep-alive sends one in some seconds, but gRPC measures the path with one per DATA
@@ -96,12 +104,14 @@ class H2Guard {
   // empty: all is well. The text is static.
   std::string_view feed(const char* data, size_t n, int64_t now_ms);
 
-  // We sent RST_STREAM. The next feed, or abuse(), tells.
-  void reset_sent() { take(server_reset); }
+  // We sent RST_STREAM with this code (RFC 9113 7). The next feed, or abuse(), tells.
+  void reset_sent(uint32_t code);
   // A head was over the limits and was refused.
   void head_refused() { take(head_bytes); }
-  // A request got its whole response.
-  void request_done();
+  // A head was decoded; returns the KiB that this is counted as.
+  uint32_t head_decoded(size_t decoded, size_t on_the_wire);
+  // A request got its whole response; inflated: the KiB that its heads were counted as.
+  void request_done(uint32_t inflated);
   // We sent a DATA frame; short_of_window: the client's window allowed no more of what there was.
   void data_sent(size_t bytes, bool short_of_window);
 
@@ -114,7 +124,7 @@ class H2Guard {
 
  private:
   void refill(int64_t now_ms);
-  void take(Kind kind);
+  void take(Kind kind, uint32_t times = 1);
   void earn(Kind kind, int32_t credit);
   size_t gather(const char* data, size_t n);
   size_t count_frame(const unsigned char* header);

@@ -5,6 +5,7 @@
 #include "http/h2_server.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "core/log.h"
@@ -50,6 +51,7 @@ struct H2Server::Callbacks {
   static int begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, void* user) {
     H2Server& c = self(user);
     if (hd->type == NGHTTP2_DATA) ++c.data_begun_;
+    if (hd->type == NGHTTP2_HEADERS) c.block_wire_ = static_cast<uint32_t>(hd->length);
     const bool wrong = hd->type == NGHTTP2_PRIORITY ? hd->stream_id == 0 : hd->type == NGHTTP2_HEADERS && c.is_stale(hd->stream_id);
     if (wrong) nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
     return 0;
@@ -61,6 +63,8 @@ struct H2Server::Callbacks {
     c.reading_ = c.stream_of(frame->hd.stream_id);
     c.block_since_ms_ = c.runtime_.loop.now_ms();
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+    if (!c.may_begin(frame->hd.stream_id)) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    ++c.open_;
     auto made = std::make_unique<H2Stream>(c, frame->hd.stream_id);
     c.reading_ = made.get();
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, made.get());
@@ -74,9 +78,18 @@ struct H2Server::Callbacks {
                     size_t value_length, uint8_t, void* user) {
     H2Server& c = self(user);
     if (c.reading_ == nullptr) return 0;
-    const auto size = c.reading_->take_field({reinterpret_cast<const char*>(name), name_length}, {reinterpret_cast<const char*>(value), value_length});
-    if (size != H2Request::Size::absurd) return 0;
-    c.guard_.head_refused();
+    H2Stream& stream = *c.reading_;
+    c.block_decoded_ += name_length + value_length;
+    const auto size = stream.take_field({reinterpret_cast<const char*>(name), name_length}, {reinterpret_cast<const char*>(value), value_length});
+    const bool grew = stream.grew();
+    if (grew) stream.recount();
+    const bool fits = !grew || c.share_.fits(c.stream_count_);
+    if (fits && size != H2Request::Size::absurd) return 0;
+    if (size == H2Request::Size::absurd) {
+      c.guard_.head_refused();
+      c.block_decoded_ = 0;  // that is one fault, not two
+    }
+    if (!fits) c.refuse_stream(frame->hd.stream_id, "memory");
     return refuse(session, c, frame->hd.stream_id, NGHTTP2_ENHANCE_YOUR_CALM);
   }
 
@@ -85,9 +98,15 @@ struct H2Server::Callbacks {
     return refuse(session, self(user), frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
   }
 
+  // What has come of the head is of no use to anybody. The engine takes the first reset only.
   static int refuse(nghttp2_session* session, H2Server& c, int32_t id, uint32_t code) {
+    H2Stream* stream = c.stream_of(id);
     c.block_ended();
     nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, code);
+    if (stream != nullptr && !stream->head_complete()) {
+      --c.open_;
+      c.end_stream(*stream);
+    }
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
 
@@ -128,6 +147,7 @@ struct H2Server::Callbacks {
     H2Server& c = self(user);
     H2Stream* stream = c.stream_of(id);
     if (stream == nullptr) return 0;
+    --c.open_;
     if (stream == c.reading_) c.block_ended();
     if (stream->begun()) stream->engine_closed(code);
     else c.end_stream(*stream);  // taken back before it was a request
@@ -137,10 +157,12 @@ struct H2Server::Callbacks {
   static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     H2Server& c = self(user);
     if (frame->hd.type == NGHTTP2_RST_STREAM) c.note_reset(frame->hd.stream_id);
-    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR) c.guard_.reset_sent();
-    const bool content = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
-    if (!content || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-    if (H2Stream* stream = c.stream_of(frame->hd.stream_id)) stream->end_sent();
+    if (frame->hd.type == NGHTTP2_RST_STREAM) c.guard_.reset_sent(frame->rst_stream.error_code);
+    const bool block = frame->hd.type == NGHTTP2_HEADERS;
+    const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 && (block || frame->hd.type == NGHTTP2_DATA);
+    H2Stream* stream = block || end ? c.stream_of(frame->hd.stream_id) : nullptr;
+    if (stream != nullptr && block) stream->block_sent();
+    if (stream != nullptr && end) stream->end_sent();
     return 0;
   }
 
@@ -196,6 +218,8 @@ ssize_t H2Server::on_data_wanted(nghttp2_session*, int32_t, uint8_t*, size_t len
 }
 
 void H2Server::block_ended() {
+  const uint32_t inflated = guard_.head_decoded(std::exchange(block_decoded_, 0), block_wire_);
+  if (reading_ != nullptr) reading_->inflated += inflated;
   reading_ = nullptr;
   block_since_ms_ = 0;
 }
@@ -237,7 +261,9 @@ H2Server::H2Server(Runtime& runtime, ConnectionOwner& owner, Arrival arrival)
       stream_(runtime.buffers),
       arrival_(std::move(arrival)),
       session_(Callbacks::make(this)),
-      guard_(guard_limits(runtime), runtime.loop.now_ms()) {
+      guard_(guard_limits(runtime), runtime.loop.now_ms()),
+      share_(runtime.h2_budget, guard_limits(runtime).streams, runtime.site->head_limits().head_bytes,
+             static_cast<size_t>(runtime.site->config().gateway.networking.http2.connection_window)) {
   deadline_.bind<&H2Server::on_deadline>(runtime.wheel, this);
   after_.bind<&H2Server::after_callback>(this);
   turn_.bind<&H2Server::end_turn>(this);
@@ -262,18 +288,60 @@ void H2Server::open(core::Stream& greeted) {
   if (state_ == State::open) settle();
 }
 
+// The engine would end a connection that has one stream too many; we want to refuse the stream. So it is told of no
+// limit, and what it says to the client is said by us.
 void H2Server::say_settings() {
   const Http2Conf& conf = runtime_.site->config().gateway.networking.http2;
-  const nghttp2_settings_entry entries[] = {
+  most_open_ = static_cast<uint32_t>(conf.max_concurrent_streams);
+  nghttp2_settings_entry entries[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, static_cast<uint32_t>(conf.max_concurrent_streams)},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(conf.stream_window)},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(runtime_.site->head_limits().head_bytes)},
       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
       {no_old_priorities, 1},
   };
+  std::string& frame = out_;
+  frame.assign("\0\0\0\4\0\0\0\0\0", 9);
+  frame[2] = static_cast<char>(std::size(entries) * 6);
+  uint8_t payload[std::size(entries) * 6];
+  GOMA_CHECK(nghttp2_pack_settings_payload(payload, sizeof payload, entries, std::size(entries)) == sizeof payload);
+  frame.append(reinterpret_cast<const char*>(payload), sizeof payload);
+  entries[0].value = NGHTTP2_INITIAL_MAX_CONCURRENT_STREAMS;
+  const uint8_t* unsaid = nullptr;
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, entries, std::size(entries));
+  GOMA_CHECK(nghttp2_session_mem_send(session_, &unsaid) == static_cast<ssize_t>(frame.size()));
   nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, std::max(conf.connection_window, conf.stream_window));
   want_send();
+}
+
+// ---------------------------------------------------------------- what a client may have open
+
+bool H2Server::may_begin(int32_t id) {
+  const bool many = open_ >= most_open_;
+  if (!many && share_.admits()) return true;
+  refuse_stream(id, many ? "limit" : "memory");
+  return false;
+}
+
+void H2Server::refuse_stream(int32_t id, std::string_view reason) {
+  if (runtime_.metrics != nullptr) runtime_.metrics->stream_refused(reason);
+  const H2Stream* stream = stream_of(id);
+  const bool begun = stream != nullptr && stream->head_complete();  // then it is no secret that we know it
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, begun ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_REFUSED_STREAM);
+}
+
+// Responses and bodies lie here that the client or its backends do not take: the largest go until the rest has room.
+void H2Server::shed_streams() {
+  while (share_.exceeded(stream_count_)) {
+    H2Stream* largest = nullptr;
+    for (H2Stream* stream = streams_.front(); stream != nullptr; stream = streams_.next(*stream)) {
+      if (!stream->is_reset() && (largest == nullptr || stream->held() >= largest->held())) largest = stream;
+    }
+    if (largest == nullptr) return;
+    if (runtime_.metrics != nullptr) runtime_.metrics->stream_refused("memory");
+    largest->cut(Ending::overload);
+    run_work();
+  }
 }
 
 // ---------------------------------------------------------------- reading
@@ -423,6 +491,7 @@ void H2Server::settle() {
     return;
   }
   if (!guard_.abuse().empty() && !cut_) cut_for(guard_.abuse());
+  if (share_.exceeded(stream_count_)) shed_streams();
   if (nghttp2_session_want_read(session_) != 0 || nghttp2_session_want_write(session_) != 0) return;
   if (!out_.empty() || blocked()) return;
   drop_streams(Ending::client_abort);
@@ -483,7 +552,7 @@ void H2Server::shed() {
 }
 
 void H2Server::end_stream(H2Stream& stream) {
-  if (stream.complete()) guard_.request_done();
+  if (stream.complete()) guard_.request_done(stream.inflated);
   if (&stream == reading_) block_ended();
   nghttp2_session_set_stream_user_data(session_, stream.id(), nullptr);
   const std::unique_ptr<H2Stream> last(&stream);

@@ -24,6 +24,7 @@
 #include "core/list.h"
 #include "core/stream.h"
 #include "http/connection.h"
+#include "http/h2_budget.h"
 #include "http/h2_guard.h"
 #include "http/h2_stream.h"
 #include "http/runtime.h"
@@ -52,6 +53,7 @@ class H2Server final : public ClientConnection {
   Runtime& runtime() { return runtime_; }
   nghttp2_session* session() { return session_; }
   H2Guard& guard() { return guard_; }
+  H2Share& share() { return share_; }
   std::string_view peer_ip() const { return peer_ip_; }
   const TlsFacts* tls() const { return arrival_.tls.get(); }
   // The socket takes no more for now.
@@ -74,6 +76,9 @@ class H2Server final : public ClientConnection {
 
   void make_session();
   void say_settings();
+  bool may_begin(int32_t id);
+  void refuse_stream(int32_t id, std::string_view reason);
+  void shed_streams();
   void on_ready(unsigned ready);
   void read_input();
   bool read_once();
@@ -112,6 +117,7 @@ class H2Server final : public ClientConnection {
   core::Deferred turn_;
   nghttp2_session* session_ = nullptr;
   H2Guard guard_;
+  H2Share share_;
   core::List<H2Stream, &H2Stream::hook> streams_;     // whose turn it is comes first
   core::List<H2Stream, &H2Stream::work_hook> work_;
   H2Stream* reading_ = nullptr;  // whose header block arrives
@@ -127,6 +133,10 @@ class H2Server final : public ClientConnection {
   int64_t block_since_ms_ = 0;   // a header block has begun and is not complete
   int64_t goaway_due_ms_ = 0;    // when the last word of a drain is due
   size_t stream_count_ = 0;
+  uint32_t open_ = 0;            // streams that the client has not ended or given up
+  uint32_t most_open_ = 0;       // as our SETTINGS say
+  uint32_t block_wire_ = 0;      // of the field block that arrives: its first frame
+  size_t block_decoded_ = 0;     // and what came out of it
   size_t reset_count_ = 0;       // streams that we took back
   int32_t resets_[16] = {};      // the last of them
   int32_t newest_ = 0;           // the highest stream of the client

@@ -5,6 +5,7 @@
 #include "http/h2_stream.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/text.h"
 #include "http/h2_server.h"
@@ -20,6 +21,8 @@ namespace {
 constexpr size_t max_trailers = 32;
 constexpr uint32_t max_trailer_bytes = 8192;
 constexpr int64_t rate_from_ms = 10'000;
+// Of this object, of the engine's stream, and of the connection to a backend.
+constexpr size_t fixed_bytes = sizeof(H2Stream) + 1536;
 
 std::string_view status_text(core::Arena& arena, int status) { return status == 200 ? "200" : decimal(arena, static_cast<uint64_t>(status)); }
 
@@ -31,13 +34,24 @@ H2Stream::H2Stream(H2Server& connection, int32_t id)
     : connection_(connection),
       arena_(connection.runtime().chunks),
       request_(arena_, connection.runtime().site->head_limits()),
-      id_(id) {}
+      id_(id) {
+  recount();
+}
 
 H2Stream::~H2Stream() {
   if (wait_ != Wait::nothing) connection_.wait_ended();
   const size_t unread = kept_.size() + unflushed_;
   if (unread != 0) nghttp2_session_consume_connection(connection_.session(), unread);
   arena_.reset();  // destroys the exchange while the rest is still there
+  connection_.share().change(held_, 0);
+}
+
+void H2Stream::recount() {
+  counted_arena_ = arena_.used();
+  const size_t now = fixed_bytes + counted_arena_ + kept_.capacity() + unflushed_ + backlog_.capacity();
+  if (now == held_) return;
+  connection_.share().change(held_, now);
+  held_ = now;
 }
 
 // ---------------------------------------------------------------- while the engine receives
@@ -66,6 +80,8 @@ void H2Stream::take_content(std::string_view data) {
   connection_.schedule(*this);
   if (kept_.empty() && may_push()) {
     hand_over(data);
+  } else if (begun_ && exchange_ == nullptr) {  // nobody will want it
+    nghttp2_session_consume_connection(connection_.session(), data.size());
   } else {
     kept_.append(data);
   }
@@ -88,19 +104,41 @@ bool H2Stream::work() {
     give_up(Ending::client_abort);
     return false;
   }
-  if (head_complete_ && exchange_ == nullptr) start();
-  if (exchange_ == nullptr) return true;
-  push_content();
+  if (head_complete_ && !begun_) start();
+  if (exchange_ != nullptr) push_content();
   if (end_sent_ && !end_received_ && !reset_) reset(NGHTTP2_NO_ERROR);  // RFC 9113 8.1: the rest is not needed
   if (paused_ && pending() == 0 && !connection_.blocked()) {
     paused_ = false;
-    exchange_->client_writable();
+    if (exchange_ != nullptr) exchange_->client_writable();
   }
+  if (is_said()) release();
   note_wait();
+  recount();
   return true;
 }
 
+// Whether nothing but the backlog is needed any more.
+bool H2Stream::is_said() const {
+  return exchange_ != nullptr && exchange_->over() && blocks_ == 0 && gathered_ == 0 && head_ == nullptr && (trailers_out_ == nullptr || reset_);
+}
+
+void H2Stream::release() {
+  const size_t unread = kept_.size() + unflushed_;
+  if (unread != 0) nghttp2_session_consume_connection(connection_.session(), unread);
+  unflushed_ = 0;
+  kept_ = std::string();
+  if (reset_) {
+    backlog_ = std::string();
+    backlog_sent_ = 0;
+  }
+  exchange_ = nullptr;
+  trailers_in_ = nullptr;
+  trailers_out_ = nullptr;
+  arena_.reset();
+}
+
 void H2Stream::start() {
+  begun_ = true;
   Runtime& runtime = connection_.runtime();
   ParseError error;
   understood_ = request_.complete(head_only_, error);
@@ -142,11 +180,10 @@ void H2Stream::push_content() {
   exchange_->flush_request();
 }
 
+// A backend that takes no more leaves the window shut; resume_request() tells when it goes on.
 void H2Stream::flush_request() {
-  if (unflushed_ == 0) return;
-  const size_t n = unflushed_;
-  unflushed_ = 0;
-  exchange_->flush_request();
+  if (unflushed_ == 0 || exchange_->flush_request() == Flow::pause) return;
+  const size_t n = std::exchange(unflushed_, 0);
   nghttp2_session_consume(connection_.session(), id_, n);
   connection_.want_send();
 }
@@ -158,7 +195,7 @@ void H2Stream::resume_request() {
     if (!end_received_ && kept_.empty()) {
       H2Fields fields(arena_, 1);
       fields.add(":status", "100");
-      nghttp2_submit_headers(connection_.session(), NGHTTP2_FLAG_NONE, id_, nullptr, fields.data(), fields.size(), nullptr);
+      submit_block(fields, nullptr);
       connection_.want_send();
     }
   }
@@ -167,13 +204,22 @@ void H2Stream::resume_request() {
 
 // ---------------------------------------------------------------- response
 
+// Informational without content, final with it.
+void H2Stream::submit_block(const H2Fields& fields, const nghttp2_data_provider* content) {
+  nghttp2_session* session = connection_.session();
+  const bool final = head_sent_;
+  const int result = final ? nghttp2_submit_response(session, id_, fields.data(), fields.size(), content)
+                           : nghttp2_submit_headers(session, NGHTTP2_FLAG_NONE, id_, nullptr, fields.data(), fields.size(), nullptr);
+  if (result == 0) ++blocks_;
+}
+
 // Texts of the head live in the arena, as those of the final one.
 void H2Stream::send_informational(const ResponseHead& head) {
   if (closed_ || reset_ || head_ != nullptr) return;
   H2Fields fields(arena_, head.headers.size() + 1);
   fields.add(":status", decimal(arena_, static_cast<uint64_t>(head.status)));
   fields.add(head.headers);
-  nghttp2_submit_headers(connection_.session(), NGHTTP2_FLAG_NONE, id_, nullptr, fields.data(), fields.size(), nullptr);
+  submit_block(fields, nullptr);
   connection_.want_send();
 }
 
@@ -215,7 +261,8 @@ void H2Stream::submit_head() {
   source.source.ptr = this;
   source.read_callback = &H2Server::on_data_wanted;
   const bool empty = ended_ && pending() == 0 && trailers_out_ == nullptr;
-  nghttp2_submit_response(connection_.session(), id_, fields.data(), fields.size(), empty ? nullptr : &source);
+  head_sent_ = true;
+  submit_block(fields, empty ? nullptr : &source);
 }
 
 void H2Stream::send_body(std::string_view data) {
@@ -267,7 +314,9 @@ Flow H2Stream::flush() {
   connection_.pump();
   if (gathered_ != 0) gather();
   paused_ = !closed_ && (pending() != 0 || connection_.blocked());
+  if (ended_ && paused_) connection_.schedule(*this);  // the exchange can go
   note_wait();
+  recount();
   return paused_ ? Flow::pause : Flow::go;
 }
 
@@ -304,7 +353,7 @@ ssize_t H2Stream::offer(size_t most, uint32_t& flags) {
   flags |= NGHTTP2_DATA_FLAG_EOF;
   if (trailers_out_ != nullptr) {
     flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    nghttp2_submit_trailer(connection_.session(), id_, trailers_out_->data(), trailers_out_->size());
+    if (nghttp2_submit_trailer(connection_.session(), id_, trailers_out_->data(), trailers_out_->size()) == 0) ++blocks_;
   }
   return static_cast<ssize_t>(n);
 }
@@ -335,6 +384,10 @@ bool H2Stream::take_out(std::string& out, size_t n) {
   return true;
 }
 
+void H2Stream::block_sent() {
+  if (--blocks_ == 0 && ended_ && paused_) connection_.schedule(*this);  // nothing in the arena is needed any more
+}
+
 void H2Stream::end_sent() {
   end_sent_ = true;
   if (!end_received_) connection_.schedule(*this);
@@ -354,11 +407,11 @@ void H2Stream::moved(size_t n) {
 
 void H2Stream::note_wait() {
   Wait wait = Wait::nothing;
-  if (closed_ || reset_ || exchange_ == nullptr) {
+  if (closed_ || reset_ || !begun_) {
     wait = Wait::nothing;
   } else if (paused_ || pending() != 0) {
     wait = Wait::room;
-  } else if (!end_received_ && !patient_ && !tunnel_ && kept_.empty() && !exchange_->started_response() && may_push()) {
+  } else if (exchange_ != nullptr && !end_received_ && !patient_ && !tunnel_ && kept_.empty() && !exchange_->started_response() && may_push()) {
     wait = Wait::content;
   }
   if (wait == wait_) return;
@@ -389,7 +442,8 @@ void H2Stream::time_out() {
 
 void H2Stream::cut(Ending ending) {
   give_up(ending);
-  reset(NGHTTP2_CANCEL);
+  reset(ending == Ending::overload ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_CANCEL);
+  connection_.schedule(*this);
   note_wait();
 }
 

@@ -7,9 +7,10 @@
 // work(), called when the engine is not on the stack, does it. So an exchange begins, reads and ends outside of the
 // engine, which must not be entered twice.
 //
-// Back-pressure: request bytes are acknowledged to the client when the exchange has taken them, so one that takes none
-// holds at most the stream's window. Response pieces go out at flush as far as windows and socket allow; the rest is
-// the backlog, and the exchange pauses until it is gone.
+// Back-pressure: request bytes are acknowledged to the client when the backend has taken them, so what is held of all
+// bodies is at most the connection's window. Response pieces go out at flush as far as windows and socket allow; the rest
+// is the backlog, and the exchange pauses until it is gone. An exchange that has said all ends, and with it the heads and
+// all else in the arena; a client that does not take the rest keeps the rest only.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -40,8 +41,18 @@ class H2Stream final : public ClientStream {
   H2Stream& operator=(const H2Stream&) = delete;
 
   int32_t id() const { return id_; }
-  // The exchange has begun.
-  bool begun() const { return exchange_ != nullptr; }
+  // The exchange has begun, and may have ended.
+  bool begun() const { return begun_; }
+  // The head is complete: what comes is the trailer section.
+  bool head_complete() const { return head_complete_; }
+  // Tells the connection's share what the stream holds now.
+  void recount();
+  size_t held() const { return held_; }
+  // Whether the heads have grown since then.
+  bool grew() const { return arena_.used() != counted_arena_; }
+  bool is_reset() const { return reset_; }
+  // KiB that its heads were counted as when they were decoded.
+  uint32_t inflated = 0;
 
   // ------------------------------------------------------------------ while the engine receives
 
@@ -60,6 +71,8 @@ class H2Stream final : public ClientStream {
   ssize_t offer(size_t most, uint32_t& flags);
   // Appends that much. False: more was there than the frame could take.
   bool take_out(std::string& out, size_t n);
+  // A field block has gone out.
+  void block_sent();
   // END_STREAM has gone out.
   void end_sent();
 
@@ -98,6 +111,9 @@ class H2Stream final : public ClientStream {
   static constexpr int max_pieces = 16;
 
   void start();
+  void release();
+  bool is_said() const;
+  void submit_block(const H2Fields& fields, const nghttp2_data_provider* content);
   void push_content();
   bool may_push() const;
   void hand_over(std::string_view data);
@@ -117,21 +133,26 @@ class H2Stream final : public ClientStream {
   const ResponseHead* head_ = nullptr;  // to be submitted with the next flush
   const H2Fields* trailers_out_ = nullptr;
   std::string kept_;           // request content nobody wanted yet
-  size_t unflushed_ = 0;       // request content the exchange has, not yet flushed
+  size_t unflushed_ = 0;       // request content the exchange has, not yet taken by the backend
   std::string backlog_;        // response content the windows refused
   size_t backlog_sent_ = 0;
   std::string_view pieces_[max_pieces];
   int first_ = 0;              // pieces before it are gone
   int count_ = 0;
   size_t gathered_ = 0;        // bytes in the pieces
+  size_t held_ = 0;            // as last told to the share
+  size_t counted_arena_ = 0;   // of which in the arena
   uint64_t owed_ = 0;          // of an announced length
   uint64_t waited_bytes_ = 0;  // moved since it waits
   int64_t since_ms_ = 0;       // it waits
   int64_t moved_ms_ = 0;       // last progress
   const int32_t id_;
   uint32_t trailer_bytes_ = 0;
+  int blocks_ = 0;             // field blocks that the engine has not compressed yet
   Wait wait_ = Wait::nothing;
   bool head_complete_ = false;
+  bool begun_ = false;
+  bool head_sent_ = false;     // the final one went to the engine
   bool head_only_ = false;     // the request has no content
   bool end_received_ = false;
   bool end_told_ = false;      // to the exchange

@@ -57,7 +57,7 @@ struct PeerPool::Endpoint {
 };
 
 PeerPool::PeerPool(Runtime& runtime, Peer peer, Endpoint* endpoint)
-    : runtime_(runtime), peer_(std::move(peer)), endpoint_(endpoint), lists_(std::make_unique<Lists>()), multiplexed_(may_speak_http2()) {
+    : runtime_(runtime), peer_(std::move(peer)), endpoint_(endpoint), written_head_(runtime.chunks), lists_(std::make_unique<Lists>()), multiplexed_(may_speak_http2()) {
   burial_.bind<&PeerPool::bury>(this);
 }
 

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "core/arena.h"
 #include "core/deadline.h"
 #include "core/health_zone.h"
 #include "core/list.h"
@@ -135,6 +136,9 @@ class PeerPool {
   // Something about a response is odd, and passes: counts it.
   void met(Failure::Kind oddity);
 
+  // Where a connection writes the head of a request, until it is flushed.
+  core::Arena& written_head() { return written_head_; }
+
   size_t connections() const { return total_; }
   size_t idle() const { return idle_count_; }
   size_t waiting() const { return waiting_; }
@@ -180,6 +184,7 @@ class PeerPool {
   TransportLimits limits_;
   Endpoint* endpoint_;
   core::TlsResumption resumption_;
+  core::Arena written_head_;
   std::shared_ptr<const int> holds_ = std::make_shared<const int>(0);
   std::unique_ptr<Lists> lists_;
   core::Deferred burial_;

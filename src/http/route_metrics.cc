@@ -45,6 +45,7 @@ constexpr std::string_view parse_errors = "goma_parse_errors_total";
 constexpr std::string_view handshakes = "goma_tls_handshakes_total";
 constexpr std::string_view handshake_failures = "goma_handshake_failures_total";
 constexpr std::string_view abuses = "goma_http2_abuse_total";
+constexpr std::string_view streams_refused = "goma_http2_refused_streams_total";
 constexpr std::string_view limited_apart_total = "goma_limit_apart_decisions_total";
 constexpr std::string_view limited_total = "goma_rate_limited_total";
 constexpr std::string_view cached_total = "goma_cache_requests_total";
@@ -87,6 +88,7 @@ constexpr Family families[] = {
     {handshakes, Kind::counter, "TLS handshakes with clients, by version and whether a session was resumed."},
     {handshake_failures, Kind::counter, "Client connections that ended before HTTP began, by reason."},
     {abuses, Kind::counter, "HTTP/2 connections ended for their behaviour, by kind."},
+    {streams_refused, Kind::counter, "HTTP/2 streams refused or reset for a limit of their connection, by reason."},
     {limited_total, Kind::counter, "Requests turned away by a rate limit: refused, or banned."},
     {limited_apart_total, Kind::counter, "Decisions on shared limits made without Redis, which could not be reached."},
     {cached_total, Kind::counter, "Requests that met a response cache, by what came of it."},
@@ -278,6 +280,7 @@ struct ServerMetrics::Series {
   Reasons parse_error{parse_errors, "reason", {}};
   Reasons failed_handshakes{handshake_failures, "reason", {}};
   Reasons abuse{abuses, "kind", {}};
+  Reasons refused_stream{streams_refused, "reason", {}};
   Reasons limited{limited_total, "outcome", {}};
   Reasons cached{cached_total, "outcome", {}};
   std::map<std::pair<std::string_view, bool>, Metrics::Cell> handshake;  // versions are static texts
@@ -327,6 +330,8 @@ void ServerMetrics::response_stored(uint64_t bytes) {
 void ServerMetrics::response_not_stored() { series_->metrics.add(series_->not_stored); }
 
 void ServerMetrics::abuse(std::string_view kind) { series_->count(series_->abuse, kind); }
+
+void ServerMetrics::stream_refused(std::string_view reason) { series_->count(series_->refused_stream, reason); }
 
 void ServerMetrics::retry() { series_->metrics.add(series_->retry); }
 

@@ -81,6 +81,7 @@ class ServerMetrics {
   void handshake(std::string_view version, bool resumed);  // a TLS handshake with a client was completed
   void handshake_failed(std::string_view reason);          // or not, or a PROXY header was refused
   void abuse(std::string_view kind);         // an HTTP/2 connection was ended for its behaviour
+  void stream_refused(std::string_view reason);  // of HTTP/2, with REFUSED_STREAM or a reset: "limit" or "memory"
   void limited_apart();                       // a decision on a shared limit that Redis had no part in
   void limited(std::string_view outcome);    // a request that a rate limit turned away: "refused" or "banned"
   void cached(std::string_view outcome);     // a request that met a response cache: "hit", "miss", ...

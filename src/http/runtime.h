@@ -23,6 +23,7 @@ namespace goma::http {
 
 class AccessLog;
 class Errands;
+class H2Budget;
 class PeerPools;
 class RequestIds;
 class ResponseStore;
@@ -57,6 +58,7 @@ struct Runtime {
   Visitors* visitors = nullptr;  // null: metrics are off
   ResponseStore* responses = nullptr;  // null: no middleware stores responses, or there was no room for them
   Errands* errands = nullptr;
+  H2Budget* h2_budget = nullptr;  // null: connections have a budget each and none together
   core::HealthZone* health = nullptr;         // null: there was no room for it, and each worker judges for itself
   core::LimitZone* limit_zone = nullptr;  // null: there was no room for it, and rate limits do not hold
   core::Redis* redis = nullptr;               // configured or not

@@ -26,6 +26,7 @@
 #include "http/errands.h"
 #include "http/greeting.h"
 #include "http/h1_server.h"
+#include "http/h2_budget.h"
 #include "http/h2_server.h"
 #include "http/host_share.h"
 #include "http/pass_through.h"
@@ -90,6 +91,7 @@ struct Server::Worker {
     runtime.access_log = &access_log;
     runtime.ids = &ids;
     runtime.processes = c.processes;
+    runtime.h2_budget = &h2_budget;
     if (core::Result<core::TlsTickets> opened = core::TlsTickets::open(*c.slab)) {
       tickets.emplace(std::move(opened).value());
     } else {
@@ -130,6 +132,7 @@ struct Server::Worker {
   core::Context context;
   core::Buffers buffers;
   core::ChunkPool chunks;
+  H2Budget h2_budget;
   std::unique_ptr<core::Resolver> resolver;
   Runtime runtime;
   PeerPools peers;

@@ -80,9 +80,9 @@ void every_kind_has_its_allowance() {
 
 void sent_resets_and_refused_heads_count() {
   H2Guard guard = opened();
-  for (int i = 0; i < 100; ++i) guard.reset_sent();
+  for (int i = 0; i < 100; ++i) guard.reset_sent(1);
   CHECK_EQ(guard.abuse(), "");
-  guard.reset_sent();
+  guard.reset_sent(1);
   CHECK_EQ(guard.abuse(), "server-reset");
   CHECK_EQ(feed(guard, data), "server-reset");
 
@@ -91,6 +91,30 @@ void sent_resets_and_refused_heads_count() {
   CHECK_EQ(feed(heads, data), "");
   heads.head_refused();
   CHECK_EQ(feed(heads, data), "header-bytes");
+}
+
+void resets_count_by_their_code() {
+  H2Guard guard = opened();
+  for (int i = 0; i < 1000; ++i) guard.reset_sent(2);  // INTERNAL_ERROR is ours
+  for (int i = 0; i < 500; ++i) guard.reset_sent(7);
+  CHECK_EQ(guard.abuse(), "");
+  guard.reset_sent(7);
+  CHECK_EQ(guard.abuse(), "refused-stream");
+}
+
+void heads_may_inflate_if_they_are_answered() {
+  H2Guard guard = opened();
+  CHECK_EQ(guard.head_decoded(800, 100), 0u);
+  CHECK_EQ(guard.head_decoded(800 + 3 * 1024, 100), 3u);
+  for (int i = 0; i < 10'000; ++i) guard.request_done(guard.head_decoded(61'440, 100));
+  CHECK_EQ(guard.abuse(), "");
+  int passed = 0;
+  while (passed < 1000 && guard.abuse().empty()) {
+    guard.head_decoded(61'440, 100);
+    ++passed;
+  }
+  CHECK(passed > 60 && passed < 80);
+  CHECK_EQ(guard.abuse(), "decoded-bytes");
 }
 
 void all_streams_may_be_given_up_at_once() {
@@ -124,7 +148,7 @@ void field_blocks_end_soon() {
 void useful_work_earns() {
   H2Guard resets = opened();
   for (int i = 0; i < 5000; ++i) {
-    resets.request_done();
+    resets.request_done(0);
     CHECK_EQ(feed(resets, headers + reset), "");
   }
   H2Guard pings = opened();  // gRPC measuring bandwidth
@@ -197,6 +221,7 @@ void is_small() { CHECK(sizeof(H2Guard) <= 200); }
 
 }  // namespace
 
-GOMA_TESTS(every_kind_has_its_allowance, sent_resets_and_refused_heads_count, all_streams_may_be_given_up_at_once,
+GOMA_TESTS(every_kind_has_its_allowance, sent_resets_and_refused_heads_count, resets_count_by_their_code,
+           heads_may_inflate_if_they_are_answered, all_streams_may_be_given_up_at_once,
            twenty_thousand_pairs_are_cut_early, field_blocks_end_soon, useful_work_earns, byte_by_byte_windows_earn_nothing,
            honest_data_passes, cuts_do_not_matter, remembers_streams_of_data, is_small)
