@@ -31,8 +31,20 @@ def script(connection):
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
 
-origin, quiet = Origin(script=script), Origin()
-goma = Goma([route("/canary", quiet), route("/", origin)], workers=1, log={"level": "error"}, monitoring={"enableMetrics": True},
+def speak_h2(connection):
+    """Each answer is as long as the window."""
+    peer = H2(connection, server=True)
+    while peer.accept() if peer.settings is None else True:
+        one = peer.next_request()
+        if one is None:
+            return
+        peer.send(headers(one.number, fields((":status", "200")), end=False))
+        for _ in range(peer.settings.get(INITIAL_WINDOW_SIZE, 65535) // 4096):
+            peer.send(data(one.number, BIG[:4096]))
+
+
+origin, quiet, other = Origin(script=script), Origin(), Origin(script=speak_h2)
+goma = Goma([route("/canary", quiet), route("/h2", other, backendProtocol="h2c"), route("/", origin)], workers=1, log={"level": "error"}, monitoring={"enableMetrics": True},
             networking={"passiveHealthCheck": {"enabled": False}},
             entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}, "webSecure": {"address": "127.0.0.2:0"}})
 worker = goma.worker_pids()[0]
@@ -63,6 +75,7 @@ ATTACKS = {
     "crumbs of a cookie": ask(**CRUMBS),
     "requests that wait": ask(),
     "answers without end": ask("/big"),
+    "answers of a backend that speaks HTTP/2": ask("/h2/x", count=STREAMS),
     "large heads": ask(behind=fields(*[(f"x-{i}", "y" * 240) for i in range(60)])),
     "heads that are never complete": [headers(1, request() + literal("x", "y" * 12000), whole=False)],
     "bodies that nobody takes": with_data(ask(method="POST", end=False, count=STREAMS), *[bytes(640)] * 4),

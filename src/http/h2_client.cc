@@ -16,7 +16,8 @@ namespace goma::http {
 namespace {
 
 constexpr std::string_view rules_broken = "the backend broke the rules of HTTP/2";
-constexpr uint32_t stream_window = 256 * 1024;
+// Of a stream whose client takes nothing yet; others get more with their request (H2ClientStream::open_window).
+constexpr uint32_t first_window = 4 * 1024;
 constexpr int32_t connection_window = 4 * 1024 * 1024;
 constexpr size_t write_bytes = 64 * 1024;      // more than this is not gathered
 constexpr size_t kept_bytes = 64 * 1024;       // an output buffer that stays between turns
@@ -140,7 +141,7 @@ H2Client::~H2Client() {
 void H2Client::open() {
   const nghttp2_settings_entry entries[] = {
       {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, stream_window},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, first_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(pool_.limits().response.head_bytes)},
   };
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, entries, std::size(entries));

@@ -17,6 +17,7 @@ namespace {
 
 constexpr unsigned char max_informational = 16;
 constexpr size_t field_overhead = 32;  // RFC 9113 6.5.2
+constexpr int32_t full_window = 256 * 1024;
 
 std::string_view refused_code(uint32_t code) {
   switch (code) {
@@ -107,9 +108,20 @@ Flow H2ClientStream::flush() {
   if (id_ == 0) submit();
   else if (left() != 0 || ended_) nghttp2_session_resume_data(connection_.session(), id_);
   connection_.pump();
+  if (!window_open_) open_window();
   keep_rest();
   full_ = left() != 0;
   return full_ ? Flow::pause : Flow::go;
+}
+
+// What a backend may send ahead would have to be kept for a client whose own window is shut.
+void H2ClientStream::open_window() {
+  if (closed_ || handler_ == nullptr || id_ <= 0 || handler_->backend_room() == 0) return;
+  nghttp2_session* session = connection_.session();
+  window_open_ = nghttp2_session_get_stream_local_window_size(session, id_) >= 0;  // else its request has not left
+  if (!window_open_) return;
+  nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, id_, full_window);
+  connection_.want_send();
 }
 
 // Pieces are valid until the end of a flush; what has not left by then is copied.
@@ -262,6 +274,7 @@ void H2ClientStream::end_seen() {
 // The window opens for what was taken; nghttp2 says so when it is worth a frame.
 void H2ClientStream::taken(size_t n) {
   if (n == 0 || closed_) return;
+  if (!window_open_ && !end_seen_) open_window();
   nghttp2_session_consume_stream(connection_.session(), id_, n);
   connection_.want_send();
 }

@@ -64,6 +64,7 @@ class H2ClientStream final : public BackendStream {
   void fault(Failure::Kind kind) { fault_ = fault_ == Failure::Kind::none ? kind : fault_; }
   bool is_faulty() const { return fault_ != Failure::Kind::none; }
   void submit();
+  void open_window();
   void end_of_offer(uint32_t& flags);
   void keep_rest();
   size_t left() const { return rest_.size() - rest_sent_ + gathered_; }
@@ -102,6 +103,7 @@ class H2ClientStream final : public BackendStream {
   int32_t id_ = 0;
   unsigned char informational_ = 0;
   bool ended_ = false;           // the request is complete
+  bool window_open_ = false;     // the backend may send more than a first piece
   bool end_sent_ = false;
   bool has_length_ = false;
   bool head_seen_ = false;
