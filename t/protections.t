@@ -85,3 +85,7 @@ for variable in ("TYK_GW_STORAGE_TLSMINVERSION", "TYK_GW_STORAGE_MINVERSION", "T
     expect(code == 78 and "above maxVersion, 1.2" in out, f"{variable} is a minimum", out)
 refused("another word about TLS of Redis", PLACES["the gateway"] % REDIS % "tls_min_versoin: \"1.3\"", "did you mean")
 refused("another key about TLS of Redis", PLACES["the gateway"] % REDIS % "ssl_ciphers: x", "TLS")
+refused("a definition in a route's list", PLACES["a route"] % "middlewares: [{name: m, type: respond}]", "without indentation")
+for empty in ("tls: ''", "monitoring: false", "proxy: []", "log: {}", "redis: null", "defaults: ''"):
+    code, out = judged(PLACES["the gateway"] % empty)
+    expect(code == 0, f"{empty} says nothing", out)

@@ -27,7 +27,7 @@ def document(name, shape):
     return ROUTES + "middlewares:\n  - name: c\n    " + rule + text.replace("\n  ", "\n      ") + "\n"
 
 
-idle = Goma(text=ROUTES, start=False, env={"GIVEN": SECRET})
+idle = Goma(text=ROUTES, start=False, env={"GIVEN": SECRET, "GIVEN_URL": f"redis://:{SECRET}@127.0.0.1:6379"})
 
 
 def outputs(text):
@@ -74,6 +74,8 @@ for line in LINES:
     found += [(line, out) for text in beside_mistakes(ROUTES + line + "\n") for out in leaks(text)]
 for target in ("http://u:hunter2xyz@127.0.0.1:9", "http://127.0.0.1:9/?api_key=hunter2xyz", "u:hunter2xyz@127.0.0.1:9", "ftp://u:hunter2xyz@h", "http//u:hunter2xyz@h", "http://127.0.0.1:9/?access_token=hunter2xyz#x"):
     found += [(target, out) for text in beside_mistakes(ROUTES.replace("http://127.0.0.1:9", target)) for out in leaks(text)]
+pasted = 'name: a, middlewares: ["${GIVEN}"], methods: ["${GIVEN} "], hosts: ["-${GIVEN}"], priority: "${GIVEN}",'
+found += [(pasted, out) for text in beside_mistakes(ROUTES.replace("name: a,", pasted)) for out in leaks(text)]
 expect(not found, f"{len(LINES)} lines with a secret by its place", found and f"{len(found)}: {found[0][0]!r}\n{found[0][1]}")
 
 origin = Origin()

@@ -257,18 +257,19 @@ std::string guess_url(const std::string& text) {
 }
 
 // A socket where a URL is wanted: whatever comes to mind for it would be refused next.
-bool is_unix_socket(std::string_view text) {
-  return istarts_with(text, "unix:") || istarts_with(text, "http+unix:") || istarts_with(text, "http://unix:") || text.ends_with(".sock");
+bool is_unix_socket(std::string_view text, bool is_url) {
+  return istarts_with(text, "unix:") || istarts_with(text, "http+unix:") || istarts_with(text, "http://unix:") || (!is_url && text.ends_with(".sock"));
 }
 
 Answer judge_url(const Field& field, const yaml::Node& node, Value&) {
   const auto parts = split_url(node.text);
-  if (parts && (is_host_name(parts->host) || is_ip(parts->host))) return std::nullopt;
-  if (is_unix_socket(node.text)) {
+  const bool is_url = parts && (is_host_name(parts->host) || is_ip(parts->host));
+  if (is_unix_socket(node.text, is_url)) {
     Complaint complaint = wants(field, node, "backends are reached over TCP: let it listen there, and write http://HOST:PORT");
     complaint.code = "bad-url";
     return complaint;
   }
+  if (is_url) return std::nullopt;
   const bool secret = node.text.find('@') != std::string::npos;
   const std::string guess = parts || secret ? std::string() : guess_url(node.text);
   Complaint complaint = wants_with("bad-url", field, node, guess);

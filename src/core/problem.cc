@@ -87,10 +87,34 @@ std::string Problems::shown(const Place& place, std::string_view text) {
   return secret ? std::string(secret_stars) : std::string(text);
 }
 
+void Problems::conceal(const Place& place, std::string_view text) { concealed_.try_emplace(place.text(), text); }
+
+namespace {
+
+// As sentences quote it. What they say without quotes they answer for: the path of a key.
+void conceal_in(std::string& sentence, std::string_view text) {
+  const std::string quoted = fmt::format("\"{}\"", text), stars = fmt::format("\"{}\"", secret_stars);
+  for (size_t at = sentence.find(quoted); at != std::string::npos; at = sentence.find(quoted, at + stars.size())) sentence.replace(at, quoted.size(), stars);
+}
+
+}  // namespace
+
+// Takes what may not be read out of the sentences.
+void Problems::clean(Problem& problem, const std::string& at) const {
+  const auto concealed = concealed_.find(at);
+  const auto wash = [&](std::string& sentence) {
+    if (concealed != concealed_.end()) conceal_in(sentence, concealed->second);
+    sentence = without_credentials(sentence);
+  };
+  for (std::string* sentence : {&problem.message, &problem.hint}) wash(*sentence);
+  for (std::string& note : problem.notes) wash(note);
+  const bool told = concealed != concealed_.end() && problem.suggestion.find(concealed->second) != std::string::npos;
+  problem.suggestion = told ? std::string() : without_credentials(problem.suggestion);
+}
+
 void Problems::add(Problem problem) {
   const std::string at = problem.place.text();
-  for (std::string* text : {&problem.message, &problem.hint, &problem.suggestion}) *text = without_credentials(*text);
-  for (std::string& note : problem.notes) note = without_credentials(note);
+  clean(problem, at);
   if (const auto reason = reasons_.find(at); reason != reasons_.end() && problem.message.find(reason->second) == std::string::npos) {
     problem.hint = reason->second;
     problem.suggestion.clear();

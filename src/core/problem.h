@@ -57,6 +57,8 @@ class Problems {
   void hide(const Place& place, int end_line, int end_column);
   // The text when the place holds no secret, else stars: for sentences that quote a file.
   std::string shown(const Place& place, std::string_view text);
+  // Findings at exactly this place do not quote the text: it is a secret, or came from the environment.
+  void conceal(const Place& place, std::string_view text);
   // Every finding at exactly this place says why: its hint becomes the reason.
   void explain(const Place& place, std::string reason);
   // Whether an error names this place.
@@ -105,6 +107,7 @@ class Problems {
   std::string_view line_of(File& file, int line) const;
   // Null when the file or the line is unknown.
   const Line* keep_line(const Place& place);
+  void clean(Problem& problem, const std::string& at) const;
   void sort() const;
   void render_one(const Problem& problem, std::string& out) const;
   void render_line(const Place& place, char first, char rest, const std::string& label, std::string& out) const;
@@ -113,7 +116,7 @@ class Problems {
 
   std::map<std::string, File, std::less<>> files_;
   std::map<std::pair<std::string, int>, std::vector<Range>> hidden_;
-  std::map<std::string, std::string> reasons_;  // by the text of the place
+  std::map<std::string, std::string> reasons_, concealed_;  // by the text of the place
   std::set<std::string> faulty_;                // places of errors
   std::set<std::string> seen_;                  // one finding per place and text
   mutable std::vector<Problem> list_;

@@ -222,6 +222,7 @@ void Walk::read_scalar(const Field& field, const yaml::Node& node, const std::st
   Value value;
   if (field.kind == Kind::secret && !node.secret) yaml::hide(node, context_.problems);
   if (auto complaint = judge(field, node, value)) {
+    if (node.is_mapping() && complaint->hint.empty() && context_.refusals != nullptr) complaint->hint = context_.refusals(field.name, context_.where);
     complain(node, field.kind == Kind::regex && !context_.where.empty() && context_.where.back() == '"' ? context_.where : where, std::move(*complaint));
     return;
   }
@@ -319,7 +320,8 @@ void Walk::missing(const Field& field) {
 }
 
 bool Walk::run() {
-  if (!node_.is_mapping() && !node_.is_null()) {
+  const bool empty = node_.is_null() || (!context_.where.empty() && !node_.is_mapping() && says_nothing(node_));
+  if (!node_.is_mapping() && !empty) {
     error("bad-type", node_, fmt::format("{} wants a mapping, got {}", context_.where.empty() ? "the file" : context_.where, got_words(node_)));
     return false;
   }

@@ -156,6 +156,7 @@ Node* Composer::compose_scalar() {
   const bool block = scalar.style == YAML_LITERAL_SCALAR_STYLE || scalar.style == YAML_FOLDED_SCALAR_STYLE;
   node->style = scalar.style == YAML_PLAIN_SCALAR_STYLE ? Style::plain : (block ? Style::block : Style::quoted);
   if (substitute_) node->substituted = substitute_(node->text);
+  if (node->substituted && !node->text.empty()) problems_.conceal(node->place(), node->text);
   finish(node, std::string(view(scalar.anchor)));
   return node;
 }
@@ -246,7 +247,10 @@ bool Composer::is_secret(const std::string& key) {
 void Composer::keep_secret(Node& node) {
   if (node.secret) return;
   node.secret = true;
-  if (node.is_scalar() && (node.substituted || !only_names_variables(node.text))) hide(node, problems_);
+  if (node.is_scalar() && (node.substituted || !only_names_variables(node.text))) {
+    hide(node, problems_);
+    if (!node.text.empty()) problems_.conceal(node.place(), node.text);
+  }
   for (Node* item : node.items) keep_secret(*item);
   for (Pair& pair : node.pairs) {
     keep_secret(*pair.key);

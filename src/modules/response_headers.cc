@@ -23,11 +23,13 @@ struct ResponseHeadersConf {
   core::TextMap set;
 };
 
+constexpr std::string_view by_enabled[] = {"enabled"};
+
 constexpr core::Field fields[] = {
     core::field<&ResponseHeadersConf::set>("setHeaders",
                                            "Fields set in every response; \"\" removes the field. Values may hold {route.name}, "
                                            "{route.path}, {route.target} and {gateway.version}."),
-    core::reserved("cors", "Cross-origin policy."),
+    core::reserved("cors", "Cross-origin policy.", core::turned_on_by(by_enabled)),
     core::reserved("setCookies", "Cookies set in the response."),
     core::reserved("cacheControl", "Value of Cache-Control."),
     core::reserved("cacheStatuses", "Statuses that cacheControl applies to."),
