@@ -3,9 +3,9 @@
 // The cache and its rules. A name is
 //
 //   fresh     its addresses are answered
-//   stale     its addresses are answered, and asked for anew
-//   failed    its error is answered until it may be asked again
-//   asked     lookups wait for the answer or the deadline
+//   old       they have expired: it is asked anew, and lookups wait for that, or for a moment
+//   failing   the last answer was none: its addresses are answered, and asked for anew
+//   failed    the same without addresses: its error is answered until it may be asked again
 //
 // Answers of name servers are noted when they come and told to waiting lookups after the callback, never from inside c-ares.
 #include "core/resolver.h"
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <limits>
 #include <unordered_map>
 
 #include "core/dns_channel.h"
@@ -24,9 +25,10 @@ namespace goma::core {
 namespace {
 
 constexpr int64_t failure_ms = 5'000;        // how long a failure is believed
-constexpr int64_t stale_ms = 600'000;        // how long an expired answer still serves
 constexpr int64_t look_up_ms = 5'000;
-constexpr int64_t look_at_files_ms = 5'000;
+constexpr int64_t old_ms = 500;              // how long a lookup waits where there is an old answer
+constexpr int64_t ahead_ms = 500;            // who keeps up with a name asks this long before its answer expires
+constexpr int64_t look_at_files_ms = 5'000;  // at most; what they say lives no longer than answers do
 constexpr size_t max_names = 4096;
 constexpr size_t max_name = 253;
 constexpr const char* resolv_conf = "/etc/resolv.conf";
@@ -68,18 +70,24 @@ Error error_of(const std::string& name, const DnsChannel::Answer& answer) {
 
 }  // namespace
 
-struct Resolver::Name {
-  Name(Resolver& r, std::string text) : resolver(r), name(std::move(text)) { deadline.bind<&Name::on_deadline>(r.wheel_, this); }
-  void on_deadline() { resolver.waited_long(*this); }
-  bool fresh(int64_t now) const { return !addresses.empty() && now < expires_ms; }
-  bool usable(int64_t now) const { return !addresses.empty() && now < expires_ms + stale_ms; }
+// What is known of a name.
+struct Resolver::Known {
+  bool fresh(int64_t now) const { return !addresses.empty() && !failing && now < expires_ms; }
 
-  Resolver& resolver;
-  std::string name;
   Addresses addresses;
   int64_t expires_ms = 0;
   int64_t failed_until_ms = 0;
   Error error;
+  bool failing = false;  // the last answer was none
+};
+
+struct Resolver::Name {
+  Name(Resolver& r, std::string text) : resolver(r), name(std::move(text)) { deadline.bind<&Name::on_deadline>(r.wheel_, this); }
+  void on_deadline() { resolver.waited_long(*this); }
+
+  Resolver& resolver;
+  std::string name;
+  Known known;
   size_t turn = 0;
   bool asking = false;
   List<Lookup, &Lookup::hook> waiting;
@@ -91,7 +99,6 @@ struct Resolver::Table {
   Table(Loop& loop, const Options& options) : hosts(options.hosts_file), channel(std::make_unique<DnsChannel>(loop, options.servers)) {}
 
   HostsFile hosts;
-  std::unordered_map<std::string, size_t> host_turns;
   std::unordered_map<std::string, std::unique_ptr<Name>> names;
   List<Name, &Name::settled_hook> settled;
   timespec resolv_changed = changed_at(resolv_conf);
@@ -107,8 +114,19 @@ Resolver::Resolver(Loop& loop, DeadlineWheel& wheel, Options options)
 Resolver::~Resolver() = default;
 
 void Resolver::lookup(std::string_view host, uint16_t port, Lookup& lookup) {
+  lookup.wants_news_ = false;
+  find(host, port, lookup);
+}
+
+void Resolver::refresh(std::string_view host, uint16_t port, Lookup& lookup) {
+  lookup.wants_news_ = true;
+  find(host, port, lookup);
+}
+
+void Resolver::find(std::string_view host, uint16_t port, Lookup& lookup) {
   GOMA_CHECK(lookup.run_ != nullptr && !lookup.pending());
   lookup.port_ = port;
+  lookup.again_ms_ = std::numeric_limits<int64_t>::max();
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   if (const std::optional<Address> literal = Address::parse_ip(host, port)) {
     lookup.run_(lookup.owner_, Addresses{*literal});
@@ -120,17 +138,24 @@ void Resolver::lookup(std::string_view host, uint16_t port, Lookup& lookup) {
   }
   look_at_files();
   std::string key = to_lower(host);
-  if (const Addresses* listed = table_->hosts.find(key)) {
-    const size_t turn = table_->host_turns[key]++;
-    lookup.run_(lookup.owner_, in_turn(*listed, turn, port));
+  const Addresses* listed = table_->hosts.find(key);
+  Name& name = name_of(std::move(key));
+  if (listed != nullptr) {  // kept like an answer, for when the file does not have it any more
+    name.known.addresses = *listed;
+    name.known.expires_ms = loop_.now_ms();
+    name.known.failing = false;
+    lookup.again_ms_ = loop_.now_ms() + files_ms();
+    lookup.run_(lookup.owner_, in_turn(*listed, name.turn++, port));
     return;
   }
-  Name& name = name_of(std::move(key));
   if (answer_at_once(name, lookup)) return;
-  if (name.waiting.empty()) name.deadline.in(look_up_ms);
+  const int64_t patience_ms = name.known.addresses.empty() || lookup.wants_news_ ? look_up_ms : old_ms;
+  if (name.waiting.empty() || name.deadline.due_ms() > loop_.now_ms() + patience_ms) name.deadline.in(patience_ms);
   name.waiting.push_back(lookup);
   if (!name.asking) ask(name);
 }
+
+int64_t Resolver::files_ms() const { return std::min(look_at_files_ms, std::max<int64_t>(options_.ttl_seconds, 1) * 1000); }
 
 Resolver::Name& Resolver::name_of(std::string key) {
   const auto found = table_->names.find(key);
@@ -144,18 +169,22 @@ Resolver::Name& Resolver::name_of(std::string key) {
 // False when the lookup must wait.
 bool Resolver::answer_at_once(Name& name, Lookup& lookup) {
   const int64_t now = loop_.now_ms();
-  const bool may_ask = !name.asking && now >= name.failed_until_ms;
-  if (!name.usable(now) && now >= name.failed_until_ms) return false;
-  if (!name.fresh(now) && may_ask) ask(name);
-  answer(name, lookup);
+  const Known& known = name.known;
+  if (!known.fresh(lookup.wants_news_ ? now + ahead_ms : now) && now >= known.failed_until_ms) {
+    const bool serves = known.failing && !known.addresses.empty();
+    if (lookup.wants_news_ || !serves) return false;
+    if (!name.asking) ask(name);
+  }
+  answer(known, name.turn++, lookup);
   return true;
 }
 
-void Resolver::answer(Name& name, Lookup& lookup) {
-  if (name.usable(loop_.now_ms())) {
-    lookup.run_(lookup.owner_, in_turn(name.addresses, name.turn++, lookup.port_));
+void Resolver::answer(const Known& known, size_t turn, Lookup& lookup) {
+  lookup.again_ms_ = known.failing ? known.failed_until_ms : known.expires_ms - ahead_ms;
+  if (known.addresses.empty() || (known.failing && lookup.wants_news_)) {
+    lookup.run_(lookup.owner_, Error(known.error));
   } else {
-    lookup.run_(lookup.owner_, Error(name.error));
+    lookup.run_(lookup.owner_, in_turn(known.addresses, turn, lookup.port_));
   }
 }
 
@@ -165,13 +194,14 @@ void Resolver::ask(Name& name) {
     const int64_t now = loop_.now_ms();
     name.asking = false;
     if (got.outcome == DnsChannel::Outcome::found) {
-      name.addresses = std::move(got.addresses);
-      name.expires_ms = now + std::clamp<int64_t>(got.ttl_seconds, 1, std::max<int64_t>(options_.ttl_seconds, 1)) * 1000;
-      name.failed_until_ms = 0;
+      name.known.addresses = std::move(got.addresses);
+      name.known.expires_ms = now + std::clamp<int64_t>(got.ttl_seconds, 1, std::max<int64_t>(options_.ttl_seconds, 1)) * 1000;
+      name.known.failed_until_ms = 0;
+      name.known.failing = false;
     } else {
-      if (got.outcome == DnsChannel::Outcome::absent) name.addresses.clear();
-      name.failed_until_ms = now + failure_ms;
-      name.error = error_of(name.name, got);
+      name.known.failing = true;
+      name.known.failed_until_ms = now + failure_ms;
+      name.known.error = error_of(name.name, got);
     }
     if (!name.settled_hook.linked()) table_->settled.push_back(name);
     loop_.defer(settle_);
@@ -185,26 +215,18 @@ void Resolver::settle() {
     // A callback may look up another name, or forget all: this one may be gone after it.
     List<Lookup, &Lookup::hook> waiting;
     waiting.take(name.waiting);
-    const bool found = name.usable(loop_.now_ms());
-    const Addresses addresses = name.addresses;
-    const Error error = name.error;
-    size_t turn = name.turn;
-    if (found) ++name.turn;
-    while (Lookup* lookup = waiting.pop_front()) {
-      if (found) {
-        lookup->run_(lookup->owner_, in_turn(addresses, turn++, lookup->port_));
-      } else {
-        lookup->run_(lookup->owner_, error);
-      }
-    }
+    const Known known = name.known;
+    size_t turn = name.turn++;
+    while (Lookup* lookup = waiting.pop_front()) answer(known, turn++, *lookup);
   }
 }
 
 // The question stays open: a late answer is still welcome to those who come later.
 void Resolver::waited_long(Name& name) {
   if (name.settled_hook.linked()) return;
-  name.failed_until_ms = loop_.now_ms() + failure_ms;
-  name.error = Error{Code::timeout, "no name server answered for " + name.name, 0};
+  name.known.failing = true;
+  name.known.failed_until_ms = loop_.now_ms() + failure_ms;
+  name.known.error = Error{Code::timeout, "no name server answered for " + name.name, 0};
   table_->settled.push_back(name);
   loop_.defer(settle_);
 }
@@ -226,8 +248,7 @@ void Resolver::clear() {
   table_->channel = std::make_unique<DnsChannel>(loop_, options_.servers);
   for (auto at = table_->names.begin(); at != table_->names.end();) {
     Name& name = *at->second;
-    name.addresses.clear();
-    name.failed_until_ms = 0;
+    name.known = Known();
     name.asking = false;
     if (name.waiting.empty()) {
       at = table_->names.erase(at);
@@ -244,14 +265,14 @@ void Resolver::make_room() {
   for (auto at = table_->names.begin(); at != table_->names.end(); ++at) {
     const Name& name = *at->second;
     if (name.asking || !at->second->waiting.empty() || name.settled_hook.linked()) continue;
-    if (oldest == table_->names.end() || name.expires_ms < oldest->second->expires_ms) oldest = at;
+    if (oldest == table_->names.end() || name.known.expires_ms < oldest->second->known.expires_ms) oldest = at;
   }
   if (oldest != table_->names.end()) table_->names.erase(oldest);
 }
 
 void Resolver::look_at_files() {
   const int64_t now = loop_.now_ms();
-  if (now - table_->files_looked_at_ms < look_at_files_ms) return;
+  if (now - table_->files_looked_at_ms < files_ms()) return;
   table_->files_looked_at_ms = now;
   table_->hosts.refresh();
   const timespec changed = changed_at(resolv_conf);

@@ -13,14 +13,17 @@
 
 namespace goma::http {
 
-Dialer::Dialer(Runtime& runtime, PeerPool& pool, DialPurpose purpose) : runtime_(runtime), pool_(pool), stream_(runtime.buffers), purpose_(purpose) {
+Dialer::Dialer(Runtime& runtime, PeerPool& pool, DialPurpose purpose, const core::Address* only) : runtime_(runtime), pool_(pool), stream_(runtime.buffers), purpose_(purpose) {
   deadline_.bind<&Dialer::on_deadline>(runtime.wheel, this);
   lookup_.bind<&Dialer::on_resolved>(this);
+  if (only != nullptr) addresses_ = {*only};
 }
 
 void Dialer::dial() {
   deadline_.in(pool_.limits().connect_ms);
-  runtime_.resolver->lookup(pool_.host(), pool_.port(), lookup_);
+  if (addresses_.empty()) return runtime_.resolver->lookup(pool_.host(), pool_.port(), lookup_);
+  state_ = State::connecting;
+  try_next_address();
 }
 
 void Dialer::on_resolved(const core::Result<Addresses>& addresses) {
@@ -29,24 +32,32 @@ void Dialer::on_resolved(const core::Result<Addresses>& addresses) {
     return;
   }
   addresses_ = addresses.value();
+  pool_.addresses().sort(addresses_, runtime_.loop.now_ms());
   state_ = State::connecting;
   try_next_address();
 }
 
 void Dialer::try_next_address() {
   int why = 0;
+  note_failed();
   while (next_address_ < addresses_.size()) {
     stream_.close();
-    const core::Result<int> opened = core::connect_nonblocking(addresses_[next_address_++]);
+    address = addresses_[next_address_++];
+    const core::Result<int> opened = core::connect_nonblocking(address);
     if (opened.ok()) {
       deadline_.in(pool_.limits().connect_ms);
       stream_.open<&Dialer::on_ready>(runtime_.loop, opened.value(), this);
       return;
     }
     why = opened.error().system;
+    note_failed();
   }
   const bool descriptors = why == EMFILE || why == ENFILE;
   fail(Failure::Kind::connect, descriptors ? "no descriptors left" : "connection refused");
+}
+
+void Dialer::note_failed() {
+  if (address.family() != core::Address::Family::none) pool_.addresses().failed(address, runtime_.loop.now_ms());
 }
 
 void Dialer::on_ready(unsigned ready) {
@@ -110,6 +121,7 @@ void Dialer::on_deadline() {
     return;
   }
   const bool securing = state_ == State::securing;
+  note_failed();
   fail(Failure::Kind::connect_timeout, securing ? "the TLS handshake took too long" : "the backend did not accept in time");
 }
 

@@ -24,7 +24,8 @@ namespace goma::http {
 
 class Dialer final : public BackendConnection {
  public:
-  Dialer(Runtime& runtime, PeerPool& pool, DialPurpose purpose);
+  // only: the one address to try, in place of those of the pool's name; null: all of these.
+  Dialer(Runtime& runtime, PeerPool& pool, DialPurpose purpose, const core::Address* only);
 
   // Starts; may end before it returns.
   void dial();
@@ -42,6 +43,7 @@ class Dialer final : public BackendConnection {
 
   void on_resolved(const core::Result<Addresses>& addresses);
   void try_next_address();
+  void note_failed();
   void on_ready(unsigned ready);
   void on_deadline();
   void connected();

@@ -37,6 +37,7 @@ class H1Client final : public BackendConnection, public BackendStream {
 
   // It is idle and the backend has said or done something: it cannot be lent.
   bool has_news() const { return stream_.has_news(); }
+  bool served() const { return served_ > 0; }
   // It is idle and closes itself after this time.
   void rest(int64_t idle_ms);
   State state() const { return state_; }

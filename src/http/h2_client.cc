@@ -305,7 +305,7 @@ void H2Client::settle() {
   lost(Failure::Kind::bad_http2, rules_broken);  // the engine has said so to the backend and is through with it
 }
 
-void H2Client::suspect() {
+void H2Client::leave() {
   leave_ = true;
   runtime_.loop.defer(after_);
 }

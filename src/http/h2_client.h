@@ -68,8 +68,8 @@ class H2Client final : public BackendConnection {
   void want_send();
   // The stream has work to do when the engine is at rest.
   void schedule(H2ClientStream& stream);
-  // Nothing came since the stream began, and it has waited long: no further streams here.
-  void suspect();
+  // No further streams here.
+  void leave();
 
  private:
   enum class State : unsigned char { open, leaving, closed };

@@ -382,7 +382,7 @@ void H2ClientStream::on_deadline() {
     deadline_.in(connection_.pool().limits().body_ms);
     return;
   }
-  if (connection_.received() == received_mark_) connection_.suspect();
+  if (connection_.received() == received_mark_) connection_.leave();  // it may be dead
   if (id_ > 0) reset(NGHTTP2_CANCEL);
   const bool head = !head_seen_;
   fail({.kind = head ? Failure::Kind::header_timeout : Failure::Kind::body_timeout,

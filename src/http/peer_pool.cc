@@ -5,6 +5,7 @@
 #include "http/peer_pool.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "core/log.h"
@@ -23,8 +24,6 @@ namespace {
 constexpr int64_t trial_patience_ms = 1000;
 
 }  // namespace
-
-using ConnectionList = core::List<BackendConnection, &BackendConnection::hook>;
 
 struct PeerPool::Lists {
   ConnectionList idle;  // H1Clients, most recently used first
@@ -54,14 +53,18 @@ struct PeerPool::Endpoint {
   size_t connections = 0;
   size_t idle = 0;
   size_t waiting = 0;
+  size_t stale = 0;  // pools whose name could not be looked up
 };
 
 PeerPool::PeerPool(Runtime& runtime, Peer peer, Endpoint* endpoint)
     : runtime_(runtime), peer_(std::move(peer)), endpoint_(endpoint), written_head_(runtime.chunks), lists_(std::make_unique<Lists>()), multiplexed_(may_speak_http2()) {
   burial_.bind<&PeerPool::bury>(this);
+  names_.bind<&PeerPool::on_addresses>(this);
+  look_again_.bind<&PeerPool::keep_up>(runtime.wheel, this);
 }
 
 PeerPool::~PeerPool() {
+  if (stale_ && endpoint_ != nullptr) --endpoint_->stale;
   for (ConnectionList* list : {&lists_->idle, &lists_->open, &lists_->busy, &lists_->dead}) {
     while (BackendConnection* connection = list->pop_front()) std::unique_ptr<BackendConnection> last(connection);
   }
@@ -69,14 +72,15 @@ PeerPool::~PeerPool() {
 
 void PeerPool::acquire(Waiter& waiter, bool fresh) {
   waiter.pool = this;
-  if (H1Client* connection = idle_one(fresh)) {
+  const core::Address* turn = addresses_.next();
+  if (BackendConnection* connection = idle_one(fresh, turn)) {
     count_idle(*connection, false);
     connection->hook.unlink();
     lists_->busy.push_back(*connection);
-    waiter.on_lease(*connection);
+    waiter.on_lease(static_cast<H1Client&>(*connection));
     return;
   }
-  if (BackendConnection* shared = lists_->open.front()) {
+  if (BackendConnection* shared = of_address(lists_->open, turn)) {
     lend_stream(static_cast<H2Client&>(*shared), waiter);
     return;
   }
@@ -91,14 +95,33 @@ void PeerPool::acquire(Waiter& waiter, bool fresh) {
 
 // An idle connection that can be lent. Where one turned out to be closed the others may be as well: the oldest makes
 // room for a new one.
-H1Client* PeerPool::idle_one(bool fresh) {
-  while (BackendConnection* first = lists_->idle.front()) {
-    auto& connection = static_cast<H1Client&>(fresh ? *lists_->idle.back() : *first);
-    if (fresh && may_open()) return nullptr;
-    if (!fresh && !connection.has_news()) return &connection;
-    connection.close();
+BackendConnection* PeerPool::idle_one(bool fresh, const core::Address* turn) {
+  if (fresh) {
+    if (!may_open() && !lists_->idle.empty()) lists_->idle.back()->close();
+    return may_open() ? nullptr : lists_->idle.front();
+  }
+  while (BackendConnection* connection = of_address(lists_->idle, turn)) {
+    if (!static_cast<H1Client*>(connection)->has_news()) return connection;
+    connection->close();
   }
   return nullptr;
+}
+
+// The first one that goes to the address whose turn it is. Where that has none another one serves, and it gets one more.
+BackendConnection* PeerPool::of_address(ConnectionList& list, const core::Address* turn) {
+  BackendConnection* first = list.front();
+  if (turn == nullptr || first == nullptr) return first;
+  for (BackendConnection* connection = first; connection != nullptr; connection = list.next(*connection)) {
+    if (connection->address == *turn) return connection;
+  }
+  const int64_t now_ms = runtime_.loop.now_ms();
+  if (may_open() && addresses_.may_add(*turn, now_ms)) {
+    const core::Address address = *turn;  // the set may change meanwhile
+    addresses_.adding(address);
+    open_one(DialPurpose::spread, &address);
+    return list.front();
+  }
+  return first;
 }
 
 size_t PeerPool::streams_expected() const { return multiplexed_ ? streams_per_connection_ : 1; }
@@ -114,8 +137,8 @@ void PeerPool::enqueue(Waiter& waiter, int64_t patience_ms) {
   waiter.deadline.in(patience_ms);
 }
 
-void PeerPool::open_one(DialPurpose purpose) {
-  auto made = std::make_unique<Dialer>(runtime_, *this, purpose);
+void PeerPool::open_one(DialPurpose purpose, const core::Address* address) {
+  auto made = std::make_unique<Dialer>(runtime_, *this, purpose, address);
   Dialer& dialer = *made.release();  // owned by this pool's lists from here on
   lists_->busy.push_back(dialer);
   ++total_;
@@ -136,6 +159,8 @@ void PeerPool::dialed(Dialer& dialer) {
   if (dialer.purpose() == DialPurpose::waiters) --connecting_;
   if (dialer.purpose() == DialPurpose::trial) reached();
   if (endpoint_ != nullptr) endpoint_->metrics.opened();
+  addresses_.connected(dialer.address);
+  if (!std::exchange(keeps_up_, true)) keep_up();
   if (dialer.http2()) {
     begin_http2(dialer);
     return;
@@ -143,6 +168,8 @@ void PeerPool::dialed(Dialer& dialer) {
   const bool shared = std::exchange(multiplexed_, false);
   auto made = std::make_unique<H1Client>(runtime_, *this, dialer.stream());
   H1Client& connection = *made.release();  // as above
+  connection.address = dialer.address;
+  connection.outdated = !addresses_.has(dialer.address);
   lists_->busy.push_back(connection);
   discard(dialer);
   released(connection);
@@ -153,6 +180,8 @@ void PeerPool::begin_http2(Dialer& dialer) {
   multiplexed_ = true;
   auto made = std::make_unique<H2Client>(runtime_, *this, dialer.stream());
   H2Client& connection = *made.release();  // as above
+  connection.address = dialer.address;
+  connection.outdated = !addresses_.has(dialer.address);
   lists_->busy.push_back(connection);
   discard(dialer);
   connection.settling = true;
@@ -177,6 +206,7 @@ void PeerPool::lend_stream(H2Client& connection, Waiter& waiter) {
 }
 
 void PeerPool::freed(H2Client& connection) {
+  if (connection.outdated && connection.greeted()) return retire(connection);
   while (connection.has_room()) {
     Waiter* waiter = next_waiter();
     if (waiter == nullptr) break;
@@ -215,6 +245,7 @@ void PeerPool::dial_failed(Dialer& dialer, const Failure& failure) {
   discard(dialer);
   if (endpoint_ != nullptr) endpoint_->metrics.failed(failure.kind);
   if (failure.kind == Failure::Kind::tls) tell(failure);
+  if (dialer.purpose() == DialPurpose::spread) addresses_.failed(dialer.address, runtime_.loop.now_ms());
   if (dialer.purpose() == DialPurpose::trial) failed(runtime_.loop.now_ms(), failure.kind);
   if (dialer.purpose() != DialPurpose::waiters) return;
   if (multiplexed_ && connecting_ != 0) return;  // the others are still to come
@@ -248,11 +279,15 @@ void PeerPool::met(Failure::Kind oddity) {
 }
 
 void PeerPool::released(H1Client& connection) {
+  if (connection.outdated && connection.served()) {
+    connection.close();
+    return;
+  }
   if (Waiter* waiter = next_waiter()) {
     waiter->on_lease(connection);
     return;
   }
-  if (!may_keep()) {
+  if (connection.outdated || !may_keep()) {
     connection.close();
     return;
   }
@@ -260,6 +295,56 @@ void PeerPool::released(H1Client& connection) {
   connection.rest(limits_.idle_ms);
   lists_->idle.push_front(connection);
   count_idle(connection, true);
+}
+
+// ---------------------------------------------------------------- addresses
+
+// Asks for what is known to be asked for again, as long as there are connections.
+void PeerPool::keep_up() {
+  if (total_ != 0) return runtime_.resolver->refresh(host(), port(), names_);
+  keeps_up_ = false;
+  addresses_ = PeerAddresses();
+  if (std::exchange(stale_, false) && endpoint_ != nullptr) --endpoint_->stale;
+}
+
+void PeerPool::on_addresses(const core::Result<core::Resolver::Addresses>& addresses) {
+  if (names_.again_ms() != std::numeric_limits<int64_t>::max()) look_again_.set(names_.again_ms());
+  if (stale_ == addresses.ok()) tell_stale(!addresses.ok(), addresses.ok() ? std::string() : addresses.error().text);
+  if (!addresses.ok()) return;
+  const bool first = addresses_.size() == 0;
+  if (!addresses_.learn(addresses.value()) || first) return;
+  drop_outdated();
+  std::string list;
+  for (const core::Address& address : addresses.value()) list += (list.empty() ? "" : " ") + address.ip_text();
+  core::log::info("the addresses of a backend have changed", {{"backend", host() + ':' + std::to_string(port())}, {"addresses", list}});
+}
+
+void PeerPool::tell_stale(bool stale, const std::string& why) {
+  stale_ = stale;
+  if (endpoint_ != nullptr) endpoint_->stale += stale ? 1 : size_t{0} - 1;
+  const std::string name = host() + ':' + std::to_string(port());
+  if (stale) core::log::warn("a backend's name cannot be looked up; its last addresses serve on", {{"backend", name}, {"reason", why}});
+  else core::log::info("a backend's name can be looked up again", {{"backend", name}});
+}
+
+// What carries nothing is closed, what carries something is when that is over.
+void PeerPool::drop_outdated() {
+  for (ConnectionList* list : {&lists_->idle, &lists_->open, &lists_->busy}) {
+    for (BackendConnection *next = nullptr, *connection = list->front(); connection != nullptr; connection = next) {
+      next = list->next(*connection);
+      connection->outdated = connection->address.family() != core::Address::Family::none && !addresses_.has(connection->address);
+      if (!connection->outdated || list == &lists_->busy) continue;
+      if (list == &lists_->idle || connection->resting) connection->close();
+      else retire(static_cast<H2Client&>(*connection));
+    }
+  }
+}
+
+void PeerPool::retire(H2Client& connection) {
+  count_idle(connection, false);
+  connection.hook.unlink();
+  lists_->busy.push_back(connection);
+  connection.leave();
 }
 
 bool PeerPool::may_keep() const {
@@ -395,7 +480,7 @@ void PeerPools::look_after() {
     pool->endpoint_->idle += pool->idle_count_;
     pool->endpoint_->waiting += pool->waiting_;
   }
-  for (auto& [name, endpoint] : endpoints_) endpoint->metrics.levels(endpoint->connections, endpoint->idle, endpoint->waiting);
+  for (auto& [name, endpoint] : endpoints_) endpoint->metrics.levels(endpoint->connections, endpoint->idle, endpoint->waiting, endpoint->stale);
 }
 
 void PeerPools::close_idle() {

@@ -7,6 +7,10 @@
 // With HTTP/2 one connection serves many: a stream begins on one that has room, another connection is made only when
 // none has, and those who wait share the one that is being made.
 //
+// A pool keeps up with its name while it has connections: it asks again before each answer expires. Connections to addresses
+// that the name no longer has are not lent again; they finish what they carry. Among several addresses the pool lends
+// in turn, and makes connections where there are too few, beside the traffic.
+//
 // A connection that a backend closed while idle is noticed by its event and leaves the pool at once, and one whose
 // event is still to come in this turn of the loop is not lent; no system call asks whether a reused connection is alive.
 #pragma once
@@ -21,8 +25,10 @@
 #include "core/deadline.h"
 #include "core/health_zone.h"
 #include "core/list.h"
+#include "core/resolver.h"
 #include "core/tls.h"
 #include "http/h1_response.h"
+#include "http/peer_addresses.h"
 #include "http/streams.h"
 
 namespace goma::http {
@@ -58,8 +64,10 @@ class BackendConnection {
   // Closes it; nothing is told to whom it serves.
   virtual void close() = 0;
 
-  core::ListHook hook;   // the pool's list
-  bool resting = false;  // the pool counts it as idle
+  core::ListHook hook;     // the pool's list
+  core::Address address;   // it goes to; none while that is not known
+  bool resting = false;    // the pool counts it as idle
+  bool outdated = false;   // the name no longer has the address: not lent again
 };
 
 enum class BackendProtocol : unsigned char {
@@ -68,10 +76,13 @@ enum class BackendProtocol : unsigned char {
   h2c,        // HTTP/2 without TLS, known beforehand (RFC 9113 3.3)
 };
 
+using ConnectionList = core::List<BackendConnection, &BackendConnection::hook>;
+
 // Why a connection is made.
 enum class DialPurpose : unsigned char {
   waiters,  // somebody waits for one
   trial,    // to see whether a backend that was left out can be reached; nobody waits
+  spread,   // an address has none to lend; nobody waits
 };
 
 // What tells pools apart.
@@ -126,6 +137,7 @@ class PeerPool {
   // For Dialer.
   void dialed(Dialer& dialer);
   void dial_failed(Dialer& dialer, const Failure& failure);
+  PeerAddresses& addresses() { return addresses_; }
   // For connections.
   void released(H1Client& connection);       // may serve again
   void freed(H2Client& connection);          // may have room for more
@@ -162,8 +174,14 @@ class PeerPool {
   void find_health(std::string_view key);
   bool may_open() const;
   size_t streams_expected() const;
-  H1Client* idle_one(bool fresh);
-  void open_one(DialPurpose purpose);
+  BackendConnection* idle_one(bool fresh, const core::Address* turn);
+  BackendConnection* of_address(ConnectionList& list, const core::Address* turn);
+  void keep_up();
+  void on_addresses(const core::Result<core::Resolver::Addresses>& addresses);
+  void tell_stale(bool stale, const std::string& why);
+  void drop_outdated();
+  void retire(H2Client& connection);
+  void open_one(DialPurpose purpose, const core::Address* address = nullptr);
   void reached();
   void back(std::string_view how);
   void open_for_waiters();
@@ -188,6 +206,11 @@ class PeerPool {
   std::shared_ptr<const int> holds_ = std::make_shared<const int>(0);
   std::unique_ptr<Lists> lists_;
   core::Deferred burial_;
+  PeerAddresses addresses_;
+  core::Resolver::Lookup names_;
+  core::Deadline look_again_;
+  bool keeps_up_ = false;  // with the addresses of the name
+  bool stale_ = false;     // the name could not be looked up when it was asked last
   size_t total_ = 0;
   size_t connecting_ = 0;  // for those who wait
   size_t settling_ = 0;    // HTTP/2 connections whose settings are awaited

@@ -34,6 +34,7 @@ constexpr std::string_view backend_opened = "goma_backend_connections_opened_tot
 constexpr std::string_view backend_connections = "goma_backend_connections";
 constexpr std::string_view backend_idle = "goma_backend_connections_idle";
 constexpr std::string_view backend_waiting = "goma_backend_queue_length";
+constexpr std::string_view backend_stale = "goma_backend_addresses_stale";
 constexpr std::string_view backend_errors = "goma_backend_errors_total";
 constexpr std::string_view backend_oddities = "goma_backend_oddities_total";
 constexpr std::string_view accepted_total = "goma_connections_accepted_total";
@@ -77,6 +78,7 @@ constexpr Family families[] = {
     {backend_connections, Kind::gauge, "Connections to a backend, idle ones included."},
     {backend_idle, Kind::gauge, "Connections to a backend that wait to be used again."},
     {backend_waiting, Kind::gauge, "Requests that wait for a connection to a backend."},
+    {backend_stale, Kind::gauge, "Workers for which a backend's name could not be looked up when it was asked last: its last addresses serve."},
     {backend_errors, Kind::counter, "Failures of connections and attempts by reason."},
     {backend_oddities, Kind::counter, "Oddities of responses that passed, and would not with networking.backendStrict, by reason."},
     {accepted_total, Kind::counter, "Client connections accepted."},
@@ -186,19 +188,20 @@ void RouteMetrics::record(Method method, int status, int64_t duration_us, int64_
 struct PeerMetrics::Series {
   Series(Metrics& m, std::string_view endpoint) : metrics(m), labels(core::metric_labels({{"backend", endpoint}})), name(endpoint) {
     Metrics::Wanted wanted[] = {{backend_opened, labels}, {backend_connections, labels, Kind::gauge}, {backend_idle, labels, Kind::gauge},
-                                {backend_waiting, labels, Kind::gauge}, {ejections, labels}};
+                                {backend_waiting, labels, Kind::gauge}, {ejections, labels}, {backend_stale, labels, Kind::gauge}};
     metrics.reserve(wanted);
     opened = wanted[0].cell();
     connections = wanted[1].cell();
     idle = wanted[2].cell();
     waiting = wanted[3].cell();
     ejected = wanted[4].cell();
+    stale = wanted[5].cell();
   }
 
   Metrics& metrics;
   std::string labels;
   std::string name;
-  Metrics::Cell opened, connections, idle, waiting, ejected;
+  Metrics::Cell opened, connections, idle, waiting, ejected, stale;
   std::array<Metrics::Cell, Failure::kinds> errors;
   std::array<Metrics::Cell, Failure::kinds> oddities;
 };
@@ -223,10 +226,11 @@ void PeerMetrics::odd(Failure::Kind kind) {
 
 void PeerMetrics::ejected() { series_->metrics.add(series_->ejected); }
 
-void PeerMetrics::levels(size_t connections, size_t idle, size_t waiting) {
+void PeerMetrics::levels(size_t connections, size_t idle, size_t waiting, size_t stale) {
   series_->metrics.set(series_->connections, static_cast<int64_t>(connections));
   series_->metrics.set(series_->idle, static_cast<int64_t>(idle));
   series_->metrics.set(series_->waiting, static_cast<int64_t>(waiting));
+  series_->metrics.set(series_->stale, static_cast<int64_t>(stale));
 }
 
 // ---------------------------------------------------------------- the worker

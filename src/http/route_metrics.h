@@ -53,8 +53,8 @@ class PeerMetrics {
   void failed(Failure::Kind kind);   // an attempt or a connection failed
   void odd(Failure::Kind kind);      // an oddity of a response, which passed
   void ejected();                    // taken out for a while
-  // What the pool holds now.
-  void levels(size_t connections, size_t idle, size_t waiting);
+  // What the pool holds now; stale: its name could not be looked up.
+  void levels(size_t connections, size_t idle, size_t waiting, size_t stale);
 
  private:
   struct Series;

@@ -391,9 +391,9 @@ class H2Origin:
     """
     live = set()
 
-    def __init__(self, handler, context=None, settings=None, host="127.0.0.1"):
+    def __init__(self, handler, context=None, settings=None, host="127.0.0.1", port=0):
         self.handler, self.context, self.settings = handler, context, settings
-        self.listener = socket.create_server((host, 0), backlog=128)
+        self.listener = socket.create_server((host, port), backlog=128)
         self.host, self.port = host, self.listener.getsockname()[1]
         self.lock = threading.Condition()
         self.requests, self.sides, self.connections, self.errors = [], set(), 0, []

@@ -82,7 +82,7 @@ void a_backend_counts() {
   peer.failed(goma::http::Failure::Kind::connect);
   peer.failed(goma::http::Failure::Kind::connect);
   peer.ejected();
-  peer.levels(5, 3, 2);
+  peer.levels(5, 3, 2, 1);
   const std::string_view backend = "backend=\"127.0.0.1:9000\"";
   CHECK_EQ(b.value("goma_backend_connections_opened_total", backend), 1);
   CHECK_EQ(b.value("goma_backend_errors_total", "backend=\"127.0.0.1:9000\",reason=\"connect\""), 2);
@@ -90,6 +90,7 @@ void a_backend_counts() {
   CHECK_EQ(b.value("goma_backend_connections", backend), 5);
   CHECK_EQ(b.value("goma_backend_connections_idle", backend), 3);
   CHECK_EQ(b.value("goma_backend_queue_length", backend), 2);
+  CHECK_EQ(b.value("goma_backend_addresses_stale", backend), 1);
 }
 
 void a_worker_counts() {
