@@ -17,6 +17,7 @@
 #include "core/limit_zone.h"
 #include "core/log.h"
 #include "core/orders.h"
+#include "core/stack_trace.h"
 
 namespace goma::core {
 
@@ -270,6 +271,31 @@ bool Family::reaped(pid_t pid, int status) {
   return true;
 }
 
+void Family::replace(Child& child) {
+  if (closing_ || child.state != Child::State::serving) return;
+  const auto found = std::find_if(workers_.begin(), workers_.end(), [&child](const std::unique_ptr<Child>& worker) { return worker.get() == &child; });
+  std::unique_ptr<Child>& place = child.is_manager() ? manager_ : *found;
+  auto fresh = std::make_unique<Child>(*this, child.slot);
+  fresh->restarts = child.restarts + 1;
+  fresh->spent_ = child.spent_;
+  child.channel_.close();
+  child.state = Child::State::leaving;
+  leaving_.push_back(std::exchange(place, std::move(fresh)));
+  metrics_.add(restarts_);
+  start(*place);
+}
+
+std::optional<int64_t> Family::beat_ms(const Child& child) const {
+  const ProcessTable::Entry* entry = processes_->find(child.pid);
+  if (entry == nullptr) return std::nullopt;
+  return __atomic_load_n(&entry->beat_ms, __ATOMIC_RELAXED);
+}
+
+bool Family::has_left_stack(const Child& child) const {
+  const ProcessTable::Entry* entry = processes_->find(child.pid);
+  return entry != nullptr && __atomic_load_n(&entry->frames, __ATOMIC_ACQUIRE) != 0;
+}
+
 bool Family::has(const Child* child) const {
   return child == manager_.get() ||
          std::any_of(workers_.begin(), workers_.end(), [child](const std::unique_ptr<Child>& worker) { return worker.get() == child; });
@@ -280,6 +306,7 @@ void Family::tell_death(const Child& child, int status) {
   const std::string how = WIFSIGNALED(status) ? fmt::format("signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)))
                                               : fmt::format("exit code {}", WEXITSTATUS(status));
   log::error("a process died", {{"child", child.name()}, {"pid", child.pid}, {"reason", how}, {"last_request", last}});
+  if (has_left_stack(child)) log::error("its stack", {{"child", child.name()}, {"pid", child.pid}, {"stack", stack_trace::describe(*processes_->find(child.pid))}});
 }
 
 void Family::schedule(Child& child) {

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -76,6 +77,7 @@ class Child {
   uint64_t ready = 0;       // generation it has prepared
   uint64_t restarts = 0;
   int64_t started_ms = 0;
+  int64_t longest_lag_ms = 0;  // between two turns of its loop, as far as it was looked at
 
   bool is_manager() const { return slot == manager_slot; }
   bool alive() const { return pid > 0; }
@@ -122,6 +124,14 @@ class Family {
   bool ask(uint64_t question, const std::string& what, bool json);
   // A process has ended. False when it is none of ours.
   bool reaped(pid_t pid, int status);
+  // Gives the place of a serving child that was told to die to a fresh process; the old one leaves, whenever it does. Who
+  // does not serve yet or leaves already has no place to give.
+  void replace(Child& child);
+  // What it has left in the process table: when its loop turned last (monotonic clock), nothing when it has no entry;
+  // whether it was aborted; its last request.
+  std::optional<int64_t> beat_ms(const Child& child) const;
+  bool has_left_stack(const Child& child) const;
+  std::string last_request(const Child& child) const { return processes_->status_of(child.pid); }
 
   Child& manager() { return *manager_; }
   const Child& manager() const { return *manager_; }

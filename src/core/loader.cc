@@ -89,7 +89,7 @@ void pack_plan(Pack& p, const Plan& plan) {
   p.number(static_cast<uint64_t>(plan.log_max_size_mb)).number(static_cast<uint64_t>(plan.log_max_backups));
   p.number(static_cast<uint64_t>(plan.log_max_age_days)).number(plan.watch.size());
   for (const std::string& directory : plan.watch) p.text(directory);
-  p.number(plan.limit_zone_bytes).number(plan.routes).number(plan.middlewares).number(static_cast<uint64_t>(plan.drain_ms));
+  p.number(plan.limit_zone_bytes).number(plan.routes).number(plan.middlewares).number(static_cast<uint64_t>(plan.drain_ms)).number(static_cast<uint64_t>(plan.silence_ms));
   for (const Plan::Marks* marks : {&plan.route_marks, &plan.middleware_marks}) {
     p.number(marks->size());
     for (const auto& [name, mark] : *marks) p.text(name).number(mark);
@@ -117,6 +117,7 @@ Plan unpack_plan(Unpack& u) {
   plan.routes = u.number();
   plan.middlewares = u.number();
   plan.drain_ms = static_cast<int64_t>(u.number());
+  plan.silence_ms = static_cast<int64_t>(u.number());
   for (Plan::Marks* marks : {&plan.route_marks, &plan.middleware_marks}) {
     for (uint64_t n = u.number(); n > 0 && u.ok(); --n) {
       std::string name = u.text();

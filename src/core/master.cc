@@ -72,6 +72,7 @@ bool Master::set_up() {
   }
   if (!make_slab()) return false;
   family_ = std::make_unique<Family>(loop_, listeners_, slab_, *metrics_, *this);
+  heartbeat_ = std::make_unique<Heartbeat>(loop_, *family_, *metrics_);
   change_ = std::make_unique<Change>(loop_, *family_, listeners_, service_, settings_);
   family_->set_entry([this](const std::vector<int>& keep, const std::function<void()>& body) { return fork_child(keep, body); },
                      [this](int channel, int slot) {
@@ -159,6 +160,7 @@ void Master::started(const ChangeOutcome& outcome) {
   write_state();
   end_orphans();
   watch_certificates();
+  heartbeat_->allow(change_->current()->plan.silence_ms);
   tell_starter(true);
   log::info("goma serves", {{"version", settings_.version}, {"generation", change_->current()->number}, {"routes", change_->current()->plan.routes},
                             {"workers", settings_.workers}});
@@ -351,7 +353,10 @@ void Master::reloaded(const ChangeOutcome& outcome) {
   ::malloc_trim(0);
   notify::ready(outcome.ok ? brief(*current) : fmt::format("{}; last reload refused: {}", brief(*current), last_text_));
   write_state();
-  if (outcome.ok) watch_certificates();
+  if (outcome.ok) {
+    watch_certificates();
+    heartbeat_->allow(current->plan.silence_ms);
+  }
   if (reload_wanted_ || renewal_wanted_) start_change();
 }
 

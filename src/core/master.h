@@ -22,6 +22,7 @@
 #include "core/control.h"
 #include "core/family.h"
 #include "core/file_watch.h"
+#include "core/heartbeat.h"
 #include "core/listener.h"
 #include "core/log_keeper.h"
 #include "core/loop.h"
@@ -129,6 +130,7 @@ class Master final : public FamilyListener {
   process::PidFile pid_file_;
   std::vector<Orphan> orphans_;
   std::unique_ptr<Family> family_;  // made by set_up, when there is a slab
+  std::unique_ptr<Heartbeat> heartbeat_;
   std::unique_ptr<Change> change_;
   Loader tester_;
   LogKeeper log_keeper_;

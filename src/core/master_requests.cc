@@ -32,7 +32,7 @@ void Master::on_request(uint64_t client, const std::vector<std::string>& words) 
   const Waiter waiter{client, json};
   const std::string& verb = words.front();
   if (verb == "status") return control_.answer(client, Answer{0, status(json), {}});
-  if (verb == "workers") return control_.answer(client, Answer{0, json ? workers_json(*family_) + "\n" : workers_text(*family_), {}});
+  if (verb == "workers") return control_.answer(client, Answer{0, json ? workers_json(*family_, loop_.now_ms()) + "\n" : workers_text(*family_, loop_.now_ms()), {}});
   if (verb == "zones") return request_zones(waiter, !options.empty());
   if (verb == "ping") return answer(waiter, 0, fmt::format("gomactl: goma is alive, pid {}\n", ::getpid()), fmt::format("{{\"ok\":true,\"pid\":{}}}\n", ::getpid()));
   if (verb == "reload") return request_reload(waiter, options);
@@ -88,7 +88,7 @@ std::string Master::state_word() const {
 
 std::string Master::status(bool json) const {
   const StatusInput input{settings_.version, *family_, listeners_, change_->current(), state_word(),
-                          (loop_.now_ms() - started_ms_) / 1000, last_ok_, last_text_};
+                          (loop_.now_ms() - started_ms_) / 1000, loop_.now_ms(), last_ok_, last_text_};
   return json ? status_json(input) : status_text(input);
 }
 

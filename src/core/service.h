@@ -56,6 +56,7 @@ struct Plan {
   uint64_t limit_zone_bytes = uint64_t{16} << 20;
   uint64_t routes = 0;
   uint64_t middlewares = 0;
+  int64_t silence_ms = 5'000;        // after which a worker or the manager is replaced; 0: never
   int64_t drain_ms = 30'000;         // grace for long exchanges on a graceful stop
   // name -> digest of what it says (core/meaning): tells what a reload changed.
   using Marks = std::map<std::string, uint64_t>;

@@ -242,7 +242,7 @@ Slab::Usage Slab::usage() const {
 // ---------------------------------------------------------------- the process table
 
 Result<ProcessTable> ProcessTable::open(Slab& slab) {
-  const Result<Slab::Zone> zone = slab.zone("processes", "process-table", 1, sizeof(Entry) * capacity);
+  const Result<Slab::Zone> zone = slab.zone("processes", "process-table", 2, sizeof(Entry) * capacity);
   if (!zone.ok()) return zone.error();
   return ProcessTable(slab, static_cast<Entry*>(zone.value().memory));
 }
@@ -267,6 +267,17 @@ bool ProcessTable::enter(Role role, int slot, int64_t now_ms) {
 
 void ProcessTable::set_generation(uint64_t generation) {
   if (own_ != nullptr) __atomic_store_n(&own_->generation, generation, __ATOMIC_RELAXED);
+}
+
+void ProcessTable::beat(int64_t now_ms) {
+  if (own_ != nullptr) __atomic_store_n(&own_->beat_ms, now_ms, __ATOMIC_RELAXED);
+}
+
+void ProcessTable::set_frames(void* const* frames, size_t n) {
+  if (own_ == nullptr || own_->frames != 0) return;
+  n = std::min(n, max_frames);
+  for (size_t i = 0; i < n; ++i) own_->frame[i] = reinterpret_cast<uintptr_t>(frames[i]);
+  __atomic_store_n(&own_->frames, static_cast<uint32_t>(n), __ATOMIC_RELEASE);
 }
 
 void ProcessTable::set_status(std::string_view text) {

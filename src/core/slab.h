@@ -116,22 +116,25 @@ class Slab {
   size_t size_ = 0;
 };
 
-// Who runs, in a zone of the slab: one entry per process of the instance. A process writes what it is doing, and the
-// master reads it after a crash. Entries are found by pid, because during a reload or upgrade two processes may serve
+// Who runs, in a zone of the slab: one entry per process of the instance. A process writes what it is doing and when its
+// loop turned last, and the master reads it: all the time, and after a crash. Entries are found by pid, because during a reload or upgrade two processes may serve
 // the same slot.
 class ProcessTable {
  public:
   static constexpr size_t capacity = 128;
   static constexpr size_t max_status = 255;
+  static constexpr size_t max_frames = 24;
 
   enum class Role : uint32_t { none, master, worker, manager };
   struct Entry {
     int32_t pid;            // 0: free
     Role role;
     int32_t slot;
-    uint32_t reserved;
+    uint32_t frames;        // how many there are, when it was aborted (core/stack_trace.h)
     uint64_t generation;    // of the configuration it serves
     int64_t started_ms;     // wall clock
+    int64_t beat_ms;        // monotonic clock: its loop turned then
+    uint64_t frame[max_frames];   // addresses, the innermost first
     char status[max_status + 1];  // the last request line, terminated
   };
 
@@ -141,6 +144,9 @@ class ProcessTable {
   // do not exist any more. False when the table is full.
   bool enter(Role role, int slot, int64_t now_ms);
   void set_generation(uint64_t generation);
+  void beat(int64_t now_ms);
+  // Where it is being aborted. Safe in a signal handler; the first count.
+  void set_frames(void* const* frames, size_t n);
   // Cuts to max_status. Cheap enough for every request.
   void set_status(std::string_view text);
   // Strikes a process out; harmless when it is not there.

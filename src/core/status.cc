@@ -68,9 +68,19 @@ std::string size_text(uint64_t bytes) {
 
 const char* plural(uint64_t n) { return n == 1 ? "" : "s"; }
 
-std::string child_json(const Child& child) {
-  return fmt::format("{{\"slot\":{},\"pid\":{},\"generation\":{},\"state\":\"{}\",\"restarts\":{}}}", child.slot,
-                     child.pid > 0 ? child.pid : 0, child.generation, word(child.state), child.restarts);
+// Since its loop turned last, and at most.
+struct Lag {
+  Lag(const Family& family, const Child& child, int64_t at_ms) {
+    if (const std::optional<int64_t> beat = family.beat_ms(child)) now_ms = std::max<int64_t>(at_ms - *beat, 0);
+    longest_ms = std::max(child.longest_lag_ms, now_ms);
+  }
+  int64_t now_ms = 0, longest_ms = 0;
+};
+
+std::string child_json(const Family& family, const Child& child, int64_t now_ms) {
+  const Lag lag(family, child, now_ms);
+  return fmt::format("{{\"slot\":{},\"pid\":{},\"generation\":{},\"state\":\"{}\",\"restarts\":{},\"lag_ms\":{},\"longest_lag_ms\":{}}}", child.slot,
+                     child.pid > 0 ? child.pid : 0, child.generation, word(child.state), child.restarts, lag.now_ms, lag.longest_ms);
 }
 
 template <class Visit>
@@ -103,16 +113,17 @@ std::string status_text(const StatusInput& in) {
   for (const auto& [name, group] : in.listeners.groups()) {
     text += fmt::format("listening on {}{}\n", group.address, name == group.address ? "" : fmt::format(" (configured as {})", name));
   }
-  text += workers_text(in.family);
+  text += workers_text(in.family, in.now_ms);
   text += fmt::format("last load: {}\n", in.last_text);
   return text;
 }
 
-std::string workers_text(const Family& family) {
+std::string workers_text(const Family& family, int64_t now_ms) {
   std::string text;
   const auto line = [&](const Child& child) {
-    text += fmt::format("{:<10} pid {:<8} {:<9} generation {:<4} {} restart{}\n", child.name(), child.pid > 0 ? child.pid : 0,
-                        word(child.state), child.generation, child.restarts, plural(child.restarts));
+    const Lag lag(family, child, now_ms);
+    text += fmt::format("{:<10} pid {:<8} {:<9} generation {:<4} {} restart{}, lag {} ms, at most {} ms\n", child.name(), child.pid > 0 ? child.pid : 0,
+                        word(child.state), child.generation, child.restarts, plural(child.restarts), lag.now_ms, lag.longest_ms);
   };
   for (const auto& child : family.workers()) line(*child);
   line(family.manager());
@@ -120,9 +131,9 @@ std::string workers_text(const Family& family) {
   return text;
 }
 
-std::string workers_json(const Family& family) {
+std::string workers_json(const Family& family, int64_t now_ms) {
   std::string text;
-  for (const auto& child : family.workers()) append_element(text, child_json(*child));
+  for (const auto& child : family.workers()) append_element(text, child_json(family, *child, now_ms));
   return "[" + text + "]";
 }
 
@@ -131,14 +142,14 @@ std::string status_json(const StatusInput& in) {
   for (const auto& [name, group] : in.listeners.groups()) {
     append_element(listeners, fmt::format("{{\"text\":{},\"address\":{}}}", quoted(name), quoted(group.address)));
   }
-  each_leaving(in.family, [&](const Child& child) { append_element(leaving, child_json(child)); });
+  each_leaving(in.family, [&](const Child& child) { append_element(leaving, child_json(in.family, child, in.now_ms)); });
   const Generation none;
   const Generation& g = in.current != nullptr ? *in.current : none;
   return fmt::format(
       "{{\"version\":{},\"pid\":{},\"state\":{},\"generation\":{},\"loaded_at\":\"{}\",\"uptime_seconds\":{},\"routes\":{},"
       "\"middlewares\":{},\"workers\":{},\"manager\":{},\"leaving\":[{}],\"listeners\":[{}],\"last_reload\":{{\"ok\":{},\"text\":{}}}}}\n",
       quoted(in.version), ::getpid(), quoted(in.state), g.number, date_text(g.loaded_s), in.uptime_s, g.plan.routes,
-      g.plan.middlewares, workers_json(in.family), child_json(in.family.manager()), leaving, listeners, in.last_ok,
+      g.plan.middlewares, workers_json(in.family, in.now_ms), child_json(in.family, in.family.manager(), in.now_ms), leaving, listeners, in.last_ok,
       quoted(in.last_text));
 }
 

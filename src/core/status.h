@@ -22,14 +22,16 @@ struct StatusInput {
   const Generation* current;   // may be null
   std::string state;           // "serving", "reloading"...
   int64_t uptime_s;
+  int64_t now_ms;              // of the monotonic clock
   bool last_ok;                // of the last load
   const std::string& last_text;
 };
 
 std::string status_text(const StatusInput& input);
 std::string status_json(const StatusInput& input);
-std::string workers_text(const Family& family);
-std::string workers_json(const Family& family);
+// now_ms: the monotonic clock, for how long loops have not turned.
+std::string workers_text(const Family& family, int64_t now_ms);
+std::string workers_json(const Family& family, int64_t now_ms);
 // Compares stored responses with their checksums, dropping what does not agree, and looks for limits counted twice. False:
 // something was damaged.
 bool zones_are_consistent(Slab& slab, int64_t now_ns);

@@ -10,11 +10,13 @@
 #include <csignal>
 #include <ctime>
 
+#include "core/heartbeat.h"
 #include "core/loader.h"
 #include "core/log.h"
 #include "core/orders.h"
 #include "core/problem.h"
 #include "core/rotate.h"
+#include "core/stack_trace.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/lsan_interface.h>
@@ -54,6 +56,9 @@ Worker::Worker(const Settings& settings, Service& service, Slab& slab, int chann
   GOMA_CHECK(table.ok());
   processes_ = std::make_unique<ProcessTable>(std::move(table).value());
   processes_->enter(slot < 0 ? ProcessTable::Role::manager : ProcessTable::Role::worker, slot, wall_ms());
+  stack_trace::leave_in(*processes_);
+  beat_.bind<&Worker::on_beat>(loop_, this);
+  on_beat();
   context_.loop = &loop_;
   context_.wheel = &wheel_;
   context_.slab = &slab;
@@ -131,6 +136,11 @@ void Worker::on_second() {
   failed_told_ = failed;
   if (trim_after_ > 0 && --trim_after_ == 0) helper_.run([] { ::malloc_trim(0); }, {});
   second_.start(1000);
+}
+
+void Worker::on_beat() {
+  processes_->beat(loop_.now_ms());
+  beat_.start(Heartbeat::interval_ms);
 }
 
 void Worker::take_sockets(Message& message) {

@@ -53,6 +53,7 @@ class Worker {
   void on_closed();
   void on_signal(int number);
   void on_second();
+  void on_beat();
   void take_sockets(Message& message);
   void prepare(Unpack& order, int bundle);
   void built(std::unique_ptr<Prepared> prepared);
@@ -73,7 +74,7 @@ class Worker {
   Context context_;
   Channel channel_;
   Signal quit_, terminate_, interrupt_, hangup_, user1_, user2_, window_;
-  Timer second_, overdue_;
+  Timer second_, overdue_, beat_;
   std::vector<Listening> sockets_;  // come with the next commit
   uint64_t wanted_ = 0;             // the generation being built or prepared
   std::unique_ptr<Prepared> prepared_;

@@ -105,6 +105,7 @@ constexpr Field timeout_fields[] = {
     field<&TimeoutsConf::header>("header", "Seconds for the head of a request.", seconds, addition, env("GOMA_TIMEOUT_READ_HEADER"), example("10")),
     field<&TimeoutsConf::body>("body", "Seconds without progress while a request body arrives, also when read is 0.", seconds, addition, example("60")),
     field<&TimeoutsConf::tunnel>("tunnel", "Seconds a WebSocket or other upgraded connection may go without a byte in either direction; 0 means no limit.", seconds, addition, example("3600")),
+    field<&TimeoutsConf::worker>("worker", "Seconds that a worker or the manager may be silent before it is replaced; 0 means for ever.", seconds, addition, example("5")),
     field<&TimeoutsConf::drain>("drain", "Seconds that long exchanges are given on a graceful stop before they are asked to leave.", seconds, addition, example("30")),
 };
 constexpr Section timeouts_section = section_of<TimeoutsConf>("gateway.timeouts", "How long a client may take.", timeout_fields);

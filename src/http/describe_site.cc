@@ -174,6 +174,7 @@ core::Plan plan_of(const Site& site, std::span<const ModuleInfo* const> modules)
   for (const Route& route : site.routes()) plan.routes += route.listed ? 1 : 0;
   plan.middlewares = config.middlewares.size();
   plan.limit_zone_bytes = config.gateway.shared_memory.limits.bytes;
+  plan.silence_ms = int64_t{1000} * config.gateway.timeouts.worker;
   plan.drain_ms = config.gateway.timeouts.drain * 1000;
   for (const Route& route : site.routes()) {
     if (route.listed) plan.route_marks[route.name] = mark_of(core::meaning_of(route_section, route.conf));
