@@ -25,13 +25,33 @@ six = H2Origin(held("six"), host="127.0.0.2", port=port)
 MOODS = ("broken", "absent", "empty", "silent")
 dns = NameServer({"a.test": ["127.0.0.1"], **{f"{m}.test": ["127.0.0.1"] for m in MOODS}, "h2.test": ["127.0.0.1"], "many.test": ["127.0.0.1", "127.0.0.2"], "raw.test": ["127.0.0.1"]})
 forward = free_port()
-raw = [{"protocol": "tcp", "port": forward, "address": "127.0.0.1", "target": f"raw.test:{one.port}"}]
+raw = [{"protocol": "tcp/udp", "port": forward, "address": "127.0.0.1", "target": f"raw.test:{one.port}"}]
 goma = Goma([route("/", f"http://a.test:{one.port}", "main"), route("/many", f"http://many.test:{one.port}", "many"),
              *[route(f"/{m}", f"http://{m}.test:{one.port}", m) for m in MOODS], route("/h2", f"http://h2.test:{port}", "h2", backendProtocol="h2c")],
             workers=1, monitoring={"enableMetrics": True}, networking={"dnsCache": {"ttl": 1, "resolver": [dns.address]}},
             entryPoints={"web": {"address": "127.0.0.1:0"}, "passThrough": {"forwards": raw}})
 client = goma.client()
 answers = []
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.settimeout(1)
+
+
+def echo(host, name):
+    """Answers datagrams with its name."""
+    def run():
+        while True:
+            sock.sendto(name, sock.recvfrom(2048)[1])
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((host, one.port))
+    threading.Thread(target=run, daemon=True).start()
+
+
+def datagram():
+    datagrams.sendto(b"x", ("127.0.0.1", forward))
+    try:
+        return datagrams.recv(2048)
+    except socket.timeout:
+        return None
 
 
 def ask(target="/", n=1):
@@ -99,8 +119,12 @@ same(late.response().text, "four", "the stream that was under way ends where it 
 expect(wait_for(lambda: all(side.closed for side in four.sides)), "and its connection is closed")
 
 # A pass-through port.
+echo("127.0.0.1", b"one")
+echo("127.0.0.2", b"two")
+expect(wait_for(lambda: datagram() == b"one"), "a session of datagrams")
 direct = Client(("127.0.0.1", forward))
 same(direct.get("/").text, "one", "a pass-through port")
 dns.zone["raw.test"] = ["127.0.0.2"]
+expect(wait_for(lambda: datagram() == b"two"), "is led to the new address while it goes on")
 expect(wait_for(lambda: Client(("127.0.0.1", forward)).get("/").text == "two"), "follows with new connections")
 same(direct.get("/").text, "one", "those that there are go on")

@@ -143,11 +143,14 @@ struct UdpRelay::Session {
 
   void on_ready(unsigned) { owner.answers(*this); }
   void on_resolved(const Result<Resolver::Addresses>& addresses);
+  void connect(const Address& to);
 
   UdpRelay& owner;
   Key key;
   Resolver::Lookup lookup;
   Descriptor socket;
+  Address address;        // it is connected to
+  int64_t again_ms = 0;   // when the name is asked again
   Watch watch;
   ListHook hook;  // by last datagram
   std::shared_ptr<const void> keep;
@@ -246,7 +249,9 @@ void UdpRelay::take(const Key& key, std::string_view datagram) {
   Session& session = known != table_.end() ? *known->second : open_session(key);
   if (session.over) return owner_.on_dropped();
   touch(session);
-  send_up(session, datagram);
+  const bool old = session.socket && session.last_ms >= session.again_ms && !session.lookup.pending();
+  if (old) shared_.resolver.refresh(session.facts.target->host, session.facts.target->port, session.lookup);
+  if (!session.over) send_up(session, datagram);
 }
 
 UdpRelay::Session& UdpRelay::open_session(const Key& key) {
@@ -265,9 +270,20 @@ UdpRelay::Session& UdpRelay::open_session(const Key& key) {
   return session;
 }
 
+// The first time, and again when the name may have moved: a session goes on with what it has unless that is gone.
 void UdpRelay::Session::on_resolved(const Result<Resolver::Addresses>& addresses) {
-  Result<int> opened = addresses.ok() && !addresses.value().empty() ? connect_datagrams(addresses.value().front()) : Error{Code::not_found, "", 0};
+  again_ms = lookup.again_ms();
+  const bool found = addresses.ok() && !addresses.value().empty();
+  if (socket && (!found || std::find(addresses.value().begin(), addresses.value().end(), address) != addresses.value().end())) return;
+  if (!found) return owner.end(*this, UdpRelayOwner::End::unreachable);
+  connect(addresses.value().front());
+}
+
+void UdpRelay::Session::connect(const Address& to) {
+  const Result<int> opened = connect_datagrams(to);
   if (!opened) return owner.end(*this, UdpRelayOwner::End::unreachable);
+  watch.close();
+  address = to;
   socket.reset(opened.value());
   watch.open_level<&Session::on_ready>(owner.shared_.loop, socket.get(), this);
   for (const std::string& datagram : std::exchange(early, {})) {

@@ -128,7 +128,7 @@ constexpr Field log_fields[] = {
 constexpr Section log_section = section_of<LogConf>("gateway.log", "What is logged, how and where.", log_fields);
 
 constexpr Field dns_cache_fields[] = {
-    field<&DnsCacheConf::ttl>("ttl", "Seconds a resolved backend name is kept.", seconds),
+    field<&DnsCacheConf::ttl>("ttl", "Seconds a resolved backend name is kept; then it is asked for again, and where it has moved its connections follow.", seconds),
     field<&DnsCacheConf::clear_on_reload>("clearOnReload", "Forget resolved names on every reload."),
     field<&DnsCacheConf::resolver>("resolver", "Name servers as IP or IP:port, tried in order; empty means the system's.", example("[\"10.0.0.2:53\"]")),
 };
