@@ -51,7 +51,7 @@ table = re.findall(r'\{"([a-z0-9*-]+)", Claim::', read(os.path.join(ROOT, "src/h
 page_text = read(os.path.join(ROOT, "docs/security.md")).lower()
 same((len(table) > 60, [n for n in table if f"`{n}`" not in page_text]), (True, []), "docs/security.md lists the whole table")
 
-goma = Goma(ROUTES, RULES, workers=1, entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}})
+goma = Goma(ROUTES, RULES, workers=1, monitoring={"enableMetrics": True}, entryPoints={"web": {"address": "127.0.0.1:0", "h2c": True}})
 
 names = list(dict.fromkeys(s for n in CLAIMS for s in spellings(n)))
 through = [n for n, chunk in zip(itertools.count(), [names[i:i + 60] for i in range(0, len(names), 60)])
@@ -71,6 +71,10 @@ same((EVIL in stream.body.decode(), told(stream)["trailer x-sum"]), (False, "1")
 client = goma.client()
 reply = client.request("GET", "/", {**websocket.UPGRADE, **{n: EVIL for n in names[:60]}})
 same((reply.status, EVIL in reply["x-seen"]), (101, False), "nor when a WebSocket is asked for")
+
+before = goma.metrics()["goma_request_fields_dropped_total"]
+goma.get("/", {"X-Forwarded-For": EVIL, "x_real_ip": EVIL, "X.Real.IP": EVIL, "X-User": "1"})
+same(goma.metrics()["goma_request_fields_dropped_total"] - before, 3, "what is dropped is counted")
 
 # --- what middlewares set
 

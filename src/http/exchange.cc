@@ -166,7 +166,9 @@ void Exchange::prepare() {
   const ClientAddress address = site_->trusted_proxies().resolve(client_info_.socket_ip, headers, arena_);
   client_info_.ip = address.ip;
   if (!address.scheme.empty()) client_info_.scheme = address.scheme;
+  const size_t told = headers.size() + request_.dropped;
   drop_claims(headers, address.trusted);
+  if (headers.size() != told && runtime_.metrics != nullptr) runtime_.metrics->fields_dropped(told - headers.size());
   if (is_grpc(request_)) grpc_ = arena_.make<GrpcCall>(*this);
 }
 

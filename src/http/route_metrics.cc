@@ -43,6 +43,7 @@ constexpr std::string_view refused_total = "goma_connections_refused_total";
 constexpr std::string_view shed_total = "goma_connections_shed_total";
 constexpr std::string_view exchanges = "goma_requests_total";
 constexpr std::string_view parse_errors = "goma_parse_errors_total";
+constexpr std::string_view dropped_fields = "goma_request_fields_dropped_total";
 constexpr std::string_view handshakes = "goma_tls_handshakes_total";
 constexpr std::string_view handshake_failures = "goma_handshake_failures_total";
 constexpr std::string_view abuses = "goma_http2_abuse_total";
@@ -87,6 +88,7 @@ constexpr Family families[] = {
     {shed_total, Kind::counter, "Slow client connections cut to make room."},
     {exchanges, Kind::counter, "Requests by the way they ended, those without a route included."},
     {parse_errors, Kind::counter, "Requests refused by the parser, by reason."},
+    {dropped_fields, Kind::counter, "Request fields dropped because only a trusted proxy may send them, or for their spelling."},
     {handshakes, Kind::counter, "TLS handshakes with clients, by version and whether a session was resumed."},
     {handshake_failures, Kind::counter, "Client connections that ended before HTTP began, by reason."},
     {abuses, Kind::counter, "HTTP/2 connections ended for their behaviour, by kind."},
@@ -251,6 +253,7 @@ struct ServerMetrics::Series {
     tunnels_opened = metrics.counter(tunnels);
     tunnels_active = metrics.gauge(active_tunnels);
     alone = metrics.gauge(judged_alone);
+    fields_dropped = metrics.counter(dropped_fields);
     received = metrics.counter(received_bytes);
     sent = metrics.counter(sent_bytes);
     for (size_t i = 0; i < ended.size(); ++i) {
@@ -278,7 +281,7 @@ struct ServerMetrics::Series {
   }
 
   Metrics& metrics;
-  Metrics::Cell accepted, active, shed, retry, stored, bytes_stored, not_stored, tunnels_opened, tunnels_active, received, sent, apart, alone;
+  Metrics::Cell accepted, active, shed, retry, stored, bytes_stored, not_stored, tunnels_opened, tunnels_active, received, sent, apart, alone, fields_dropped;
   std::array<Metrics::Cell, endings> ended;
   std::array<Metrics::Cell, static_cast<size_t>(Refusal::memory) + 1> refused;
   Reasons parse_error{parse_errors, "reason", {}};
@@ -308,6 +311,8 @@ void ServerMetrics::shed() { series_->metrics.add(series_->shed); }
 void ServerMetrics::exchange(size_t ending) { series_->metrics.add(series_->ended[ending]); }
 
 void ServerMetrics::parse_error(std::string_view code) { series_->count(series_->parse_error, code); }
+
+void ServerMetrics::fields_dropped(size_t n) { series_->metrics.add(series_->fields_dropped, n); }
 
 void ServerMetrics::handshake(std::string_view version, bool resumed) {
   Metrics::Cell& cell = series_->handshake[{version, resumed}];

@@ -78,6 +78,7 @@ class ServerMetrics {
   void shed();                               // cut to make room for others
   void exchange(size_t ending);              // one exchange ended; the value of its Ending
   void parse_error(std::string_view code);   // a head that was refused; ParseError::code
+  void fields_dropped(size_t n);             // of a request, because its sender may not claim that
   void handshake(std::string_view version, bool resumed);  // a TLS handshake with a client was completed
   void handshake_failed(std::string_view reason);          // or not, or a PROXY header was refused
   void abuse(std::string_view kind);         // an HTTP/2 connection was ended for its behaviour
