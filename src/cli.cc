@@ -56,8 +56,12 @@ std::string set_globals(Command& c, const std::string& value) {
       c.group = first;
     } else if (key == "daemon") {
       c.daemon = first == "on";
+    } else if (key == "sandbox" && (first == "on" || first == "off")) {
+      c.sandbox = first == "on";
+    } else if (key == "sandbox") {
+      return fmt::format("-g \"sandbox\" wants on or off, got \"{}\"", first);
     } else {
-      return fmt::format("-g does not know \"{}\"; it knows workers, user, group and daemon", key);
+      return fmt::format("-g does not know \"{}\"; it knows workers, user, group, daemon and sandbox", key);
     }
   }
   return {};
@@ -217,7 +221,7 @@ usage: goma [server] [options]          serve (in the foreground)
 
   -c, --config FILE     the configuration (default: $GOMA_CONFIG_FILE, PREFIX/goma.yml, /etc/goma/goma.yml)
   -p, --prefix DIR      keep everything under DIR: pid file, control socket, relative paths
-  -g TEXT               "workers 4; user NAME; group NAME; daemon on"
+  -g TEXT               "workers 4; user NAME; group NAME; daemon on; sandbox off"
       --workers N       worker processes (default: one per core)
       --daemon          go to the background once serving
       --strict          warnings refuse the configuration

@@ -28,6 +28,7 @@ struct Command {
   bool strict = false;
   bool json = false;        // --format json
   bool daemon = false;
+  bool sandbox = true;
   bool force = false;
 };
 

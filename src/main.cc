@@ -21,6 +21,7 @@
 #include "core/process.h"
 #include "core/rehearsal.h"
 #include "core/safe_open.h"
+#include "core/sandbox.h"
 #include "demo_backend.h"
 #include "http/config.h"
 #include "http/server.h"
@@ -56,6 +57,7 @@ core::Result<core::Settings> settings_for(const Command& command, const std::vec
   settings.config = config_path(command);
   settings.workers = command.workers > 0 ? command.workers : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   settings.strict = command.strict;
+  settings.sandbox = command.sandbox;
   if (core::Result<void> placed = core::find_places(command.prefix, settings, make); !placed) return placed.error();
   if (::geteuid() != 0) return settings;
   core::Result<core::process::Identity> identity = core::process::find_identity(command.user, command.group);
@@ -92,7 +94,7 @@ int version(bool build) {
   if (!build) return 0;
   fmt::print("compiler: {}\nconfigured with: {}\nmodules:", __VERSION__, GOMA_CONFIGURE_ARGUMENTS);
   for (const http::ModuleInfo* module : mod::all_modules()) fmt::print(" {}", module->name);
-  fmt::print("\n");
+  fmt::print("\nsandbox: {}\n", core::sandbox::version());
   return 0;
 }
 

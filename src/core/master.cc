@@ -162,6 +162,7 @@ void Master::started(const ChangeOutcome& outcome) {
   watch_certificates();
   heartbeat_->allow(change_->current()->plan.silence_ms);
   tell_starter(true);
+  if (!settings_.identity.warning.empty()) log::warn(settings_.identity.warning);
   log::info("goma serves", {{"version", settings_.version}, {"generation", change_->current()->number}, {"routes", change_->current()->plan.routes},
                             {"workers", settings_.workers}});
 }

@@ -19,6 +19,7 @@ struct Settings {
   std::string config;                  // the main file, absolute or relative to the prefix
   int workers = 1;
   bool strict = false;                 // warnings refuse a configuration
+  bool sandbox = true;                 // workers and manager are refused dangerous system calls
   process::Identity identity;          // who workers and manager become when the master is root
 
   std::string pid_file;

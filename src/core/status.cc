@@ -14,6 +14,7 @@
 #include "core/health_zone.h"
 #include "core/limit_zone.h"
 #include "core/log.h"
+#include "core/sandbox.h"
 
 namespace goma::core {
 
@@ -79,8 +80,11 @@ struct Lag {
 
 std::string child_json(const Family& family, const Child& child, int64_t now_ms) {
   const Lag lag(family, child, now_ms);
-  return fmt::format("{{\"slot\":{},\"pid\":{},\"generation\":{},\"state\":\"{}\",\"restarts\":{},\"lag_ms\":{},\"longest_lag_ms\":{}}}", child.slot,
-                     child.pid > 0 ? child.pid : 0, child.generation, word(child.state), child.restarts, lag.now_ms, lag.longest_ms);
+  const sandbox::State held = sandbox::state_of(child.pid);
+  return fmt::format("{{\"slot\":{},\"pid\":{},\"generation\":{},\"state\":\"{}\",\"restarts\":{},\"lag_ms\":{},\"longest_lag_ms\":{},"
+                     "\"sandbox\":{{\"no_new_privileges\":{},\"capabilities\":{},\"filter\":{}}}}}", child.slot,
+                     child.pid > 0 ? child.pid : 0, child.generation, word(child.state), child.restarts, lag.now_ms, lag.longest_ms,
+                     held.no_new_privileges, held.capabilities, held.filter);
 }
 
 template <class Visit>
@@ -122,8 +126,9 @@ std::string workers_text(const Family& family, int64_t now_ms) {
   std::string text;
   const auto line = [&](const Child& child) {
     const Lag lag(family, child, now_ms);
-    text += fmt::format("{:<10} pid {:<8} {:<9} generation {:<4} {} restart{}, lag {} ms, at most {} ms\n", child.name(), child.pid > 0 ? child.pid : 0,
-                        word(child.state), child.generation, child.restarts, plural(child.restarts), lag.now_ms, lag.longest_ms);
+    text += fmt::format("{:<10} pid {:<8} {:<9} generation {:<4} {} restart{}, lag {} ms, at most {} ms; {}\n", child.name(), child.pid > 0 ? child.pid : 0,
+                        word(child.state), child.generation, child.restarts, plural(child.restarts), lag.now_ms, lag.longest_ms,
+                        sandbox::describe(sandbox::state_of(child.pid)));
   };
   for (const auto& child : family.workers()) line(*child);
   line(family.manager());

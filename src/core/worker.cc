@@ -16,6 +16,7 @@
 #include "core/orders.h"
 #include "core/problem.h"
 #include "core/rotate.h"
+#include "core/sandbox.h"
 #include "core/stack_trace.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -236,9 +237,12 @@ void Worker::leave(int code) {
 void worker_main(const Settings& settings, Service& service, Slab& slab, int channel, int slot,
                  const std::function<void(Worker&)>& begun) {
   process::set_title(slot < 0 ? "goma: manager" : fmt::format("goma: worker {}", slot));
-  if (Result<void> dropped = process::become(settings.identity); !dropped) {
+  if (Result<void> dropped = sandbox::give_up_rights(settings.identity); !dropped) {
     log::error(dropped.error().text);
     ::_exit(1);
+  }
+  if (Result<void> filtered = settings.sandbox ? sandbox::filter_calls() : Result<void>(); !filtered && filtered.error().code != Code::invalid) {
+    log::warn("no system call filter", {{"slot", slot}, {"error", filtered.error().text}});
   }
   log::start_thread();
   Worker worker(settings, service, slab, channel, slot);
