@@ -31,7 +31,13 @@ Aside::~Aside() {
   if (pid_ > 0) ::kill(pid_, SIGKILL);
 }
 
-void Aside::start(Loop& loop, const Fork& fork, const std::string& title, int64_t patience_ms, const Work& work, Done done) {
+void Aside::cancel() {
+  if (pid_ > 0) ::kill(pid_, SIGKILL);
+  if (running()) done_ = [](const std::optional<std::string>&) {};
+  if (running()) finish(std::nullopt);
+}
+
+void Aside::start(Loop& loop, const Fork& fork, const std::string& title, int64_t patience_ms, const Work& work, Done done, std::vector<int> keep) {
   GOMA_CHECK(!running());
   done_ = std::move(done);
   heard_.clear();
@@ -40,7 +46,8 @@ void Aside::start(Loop& loop, const Fork& fork, const std::string& title, int64_
   if (::pipe2(ends, O_CLOEXEC) != 0) return overdue_.start(0);
   line_.reset(ends[0]);
   set_nonblocking(ends[0], true);
-  pid_ = fork({ends[1]}, [&title, &work, line = ends[1]] {
+  keep.push_back(ends[1]);
+  pid_ = fork(keep, [&title, &work, line = ends[1]] {
     process::set_title(title);
     write_all(line, work() + '\0');
   });

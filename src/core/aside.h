@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/loader.h"
 #include "core/loop.h"
@@ -28,8 +29,11 @@ class Aside {
   Aside& operator=(const Aside&) = delete;
   ~Aside();
 
-  // Forks the child; done is called once, later. The title is what ps shows. Requires: not running.
-  void start(Loop& loop, const Fork& fork, const std::string& title, int64_t patience_ms, const Work& work, Done done);
+  // Forks the child, in which the listed descriptors stay open; done is called once, later. The title is what ps shows.
+  // Requires: not running.
+  void start(Loop& loop, const Fork& fork, const std::string& title, int64_t patience_ms, const Work& work, Done done, std::vector<int> keep = {});
+  // Forgets the child; done is not called.
+  void cancel();
   bool running() const { return done_ != nullptr; }
 
  private:

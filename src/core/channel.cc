@@ -14,6 +14,12 @@
 
 namespace goma::core {
 
+namespace {
+
+constexpr off_t max_memory_file = off_t{256} << 20;
+
+}  // namespace
+
 Pack& Pack::number(uint64_t value) {
   bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
   return *this;
@@ -163,6 +169,7 @@ Result<int> memory_file(std::string_view content) {
 Result<std::string> read_memory_file(int fd) {
   struct stat about {};
   if (::fstat(fd, &about) != 0) return Error::from_errno(Code::internal, "cannot examine a memory file", errno);
+  if (!S_ISREG(about.st_mode) || about.st_size > max_memory_file) return Error{Code::invalid, "not a memory file of a size that can be read", 0};
   std::string content(static_cast<size_t>(about.st_size), '\0');
   size_t done = 0;
   while (done < content.size()) {

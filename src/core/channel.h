@@ -3,7 +3,8 @@
 // The line between the master and a child: whole messages over a SOCK_SEQPACKET pair, each a kind, a short body and
 // descriptors. What is long travels as a memfd.
 //
-// Neither side ever blocks on the other: what the kernel does not take waits in the sender, descriptors duplicated.
+// Neither side ever blocks on the other: what the kernel does not take waits in the sender, descriptors duplicated. Who
+// sends looks at waiting(), and gives up a peer that does not read.
 #pragma once
 
 #include <cstdint>
@@ -77,6 +78,8 @@ class Channel {
 
   // Sends or queues; the caller keeps its descriptors. Requires: body <= max_body, fds <= max_fds.
   void send(uint32_t kind, std::string_view body = {}, const std::vector<int>& fds = {});
+  // How many messages the peer has not taken.
+  size_t waiting() const { return queue_.size(); }
   // Reads what has arrived already, as if the loop had said so.
   void drain() { if (is_open()) ready(ready_read); }
 
@@ -96,7 +99,7 @@ class Channel {
 
 // A memfd with this content; the caller owns it. For answers of any length.
 Result<int> memory_file(std::string_view content);
-// The whole content of a memfd.
+// The whole content of a memfd, which may be another process's: at most 256 MiB. Errors: internal, invalid.
 Result<std::string> read_memory_file(int fd);
 
 }  // namespace goma::core

@@ -29,6 +29,7 @@ constexpr int64_t allowance_ms = 1'000;  // one restart at once is earned in thi
 constexpr int64_t max_allowance = 10;
 constexpr int64_t first_backoff_ms = 100;
 constexpr int64_t last_backoff_ms = 10'000;
+constexpr size_t max_waiting = 64;               // messages that a child has not taken
 
 // The parts of a plan that a child needs.
 Plan short_plan(const Plan& plan) {
@@ -126,6 +127,11 @@ void Family::settle(Child& child) {
 
 void Family::prepare(Child& child, const Generation& generation) {
   if (!child.alive()) return;
+  if (child.channel_.waiting() > max_waiting) {
+    log::error("a process does not read what it is told, and is replaced", {{"child", child.name()}, {"pid", child.pid}});
+    ::kill(child.pid, SIGKILL);
+    return;
+  }
   child.asked = generation.number;
   child.ready = 0;
   Pack body;
@@ -201,7 +207,7 @@ void Family::reopen_logs() {
 }
 
 bool Family::ask(uint64_t question, const std::string& what, bool json) {
-  if (manager_->state != Child::State::serving) return false;
+  if (manager_->state != Child::State::serving || manager_->channel_.waiting() > max_waiting) return false;
   manager_->channel_.send(order_ask, Pack().number(question).text(what).number(json).bytes());
   return true;
 }

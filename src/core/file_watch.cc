@@ -11,8 +11,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <ctime>
 #include <set>
+#include <utility>
 
 #include "core/log.h"
 
@@ -54,69 +56,99 @@ std::vector<std::string> names_in(const std::string& directory) {
   return names;
 }
 
-}  // namespace
-
-FileWatch::FileWatch(Loop& loop, std::function<void()> changed) : changed_(std::move(changed)) {
-  settle_.bind<&FileWatch::on_settled>(loop, this);
-  time_.bind<&FileWatch::on_time>(loop, this);
-  notify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  if (notify_) {
-    watch_.open_level<&FileWatch::on_ready>(loop, notify_.get(), this);
-  } else {
-    log::warn("certificates are looked at once a minute only", {{"errno", errno}});
+// In the child: what the files are like, behind the time of the newest change in milliseconds and a blank.
+std::string look_at(const std::vector<std::string>& paths) {
+  std::string text;
+  int64_t newest_ms = 0;
+  const auto add = [&](const std::string& path) {
+    struct stat about {};
+    if (::stat(path.c_str(), &about) != 0) {
+      append(text, errno);
+      return false;
+    }
+    append(text, about.st_dev);
+    append(text, about.st_ino);
+    append(text, about.st_size);
+    append(text, about.st_mtim);
+    append(text, about.st_ctim);
+    newest_ms = std::max({newest_ms, ms_of(about.st_mtim), ms_of(about.st_ctim)});
+    return S_ISDIR(about.st_mode);
+  };
+  for (const std::string& path : paths) {
+    if (!add(path)) continue;
+    for (const std::string& name : names_in(path)) {
+      text.append(name).push_back('\0');
+      add(path + "/" + name);
+    }
   }
+  return std::to_string(newest_ms) + " " + std::to_string(std::hash<std::string>()(text));
 }
 
-void FileWatch::watch(std::vector<std::string> paths, int64_t read_ms) {
-  for (const int number : watched_) ::inotify_rm_watch(notify_.get(), number);
-  watched_.clear();
-  settle_.stop();
-  time_.stop();
-  paths_ = std::move(paths);
-  state_.clear();
-  if (paths_.empty()) return;
+// In the child, whose inotify instance is its parent's.
+void add_watches(int notify, const std::vector<std::string>& paths) {
   std::set<std::string> directories;
-  for (const std::string& path : paths_) {
+  for (const std::string& path : paths) {
     struct stat about {};
     directories.insert(parent_of(path));
     if (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) directories.insert(path);
   }
-  for (const std::string& directory : directories) {
-    const int number = ::inotify_add_watch(notify_.get(), directory.c_str(), changes | IN_ONLYDIR);
-    if (number >= 0) watched_.push_back(number);
-  }
-  State now = look();
-  // What changed between reading and now has no earlier state to be compared with. A time in the future is no time.
-  const bool since = now.newest_ms >= read_ms - clock_grain_ms && now.newest_ms <= wall_ms() + clock_grain_ms;
-  if (!since) state_ = std::move(now.text);
-  if (since) settle_.start(settle_ms);
-  time_.start(look_ms);
+  for (const std::string& directory : directories) ::inotify_add_watch(notify, directory.c_str(), changes | IN_ONLYDIR);
 }
 
-FileWatch::State FileWatch::look() const {
-  State state;
-  const auto add = [&state](const std::string& path) {
-    struct stat about {};
-    if (::stat(path.c_str(), &about) != 0) {
-      append(state.text, errno);
-      return false;
-    }
-    append(state.text, about.st_dev);
-    append(state.text, about.st_ino);
-    append(state.text, about.st_size);
-    append(state.text, about.st_mtim);
-    append(state.text, about.st_ctim);
-    state.newest_ms = std::max({state.newest_ms, ms_of(about.st_mtim), ms_of(about.st_ctim)});
-    return S_ISDIR(about.st_mode);
-  };
-  for (const std::string& path : paths_) {
-    if (!add(path)) continue;
-    for (const std::string& name : names_in(path)) {
-      state.text.append(name).push_back('\0');
-      add(path + "/" + name);
-    }
+}  // namespace
+
+FileWatch::FileWatch(Loop& loop, Fork fork, std::function<void()> changed) : loop_(loop), fork_(std::move(fork)), changed_(std::move(changed)) {
+  settle_.bind<&FileWatch::on_settled>(loop, this);
+  time_.bind<&FileWatch::on_time>(loop, this);
+}
+
+void FileWatch::watch(std::vector<std::string> paths, int64_t read_ms) {
+  aside_.cancel();
+  watch_.close();
+  settle_.stop();
+  time_.stop();
+  again_ = false;
+  paths_ = std::move(paths);
+  state_.clear();
+  read_ms_ = read_ms;
+  notify_.reset(paths_.empty() ? -1 : ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (paths_.empty()) return;
+  if (notify_) {
+    watch_.open_level<&FileWatch::on_ready>(loop_, notify_.get(), this);
+  } else {
+    log::warn("certificates are looked at once a minute only", {{"errno", errno}});
   }
-  return state;
+  time_.start(look_ms);
+  look(true);
+}
+
+void FileWatch::look(bool first) {
+  if (aside_.running()) {
+    again_ = true;
+    return;
+  }
+  const auto work = [this, first] {
+    if (first) add_watches(notify_.get(), paths_);
+    return look_at(paths_);
+  };
+  std::vector<int> keep;
+  if (notify_) keep.push_back(notify_.get());
+  aside_.start(loop_, fork_, "goma: file watch", patience_ms, work, [this, first](const std::optional<std::string>& seen) {
+    if (!seen) log::warn("the disk of certificates does not answer", {{"seconds", patience_ms / 1000}});
+    if (seen) looked(*seen, first);
+    if (std::exchange(again_, false)) settle_.start(settle_ms);
+  }, keep);
+}
+
+void FileWatch::looked(const std::string& seen, bool first) {
+  const int64_t newest_ms = std::strtoll(seen.c_str(), nullptr, 10);
+  // What changed between reading and the first look has no earlier state to be compared with. A time in the future is no
+  // time.
+  const bool since = newest_ms >= read_ms_ - clock_grain_ms && newest_ms <= wall_ms() + clock_grain_ms;
+  if (first && since) return settle_.start(settle_ms);
+  if (seen == state_) return;
+  state_ = seen;
+  if (!first) changed_();
 }
 
 // Others may write into the same directories all the time: the first event counts, not the last.
@@ -125,13 +157,6 @@ void FileWatch::on_ready(unsigned) {
   while (::read(notify_.get(), block, sizeof block) > 0) {
   }
   if (!settle_.running()) settle_.start(settle_ms);
-}
-
-void FileWatch::on_settled() {
-  std::string now = look().text;
-  if (now == state_) return;
-  state_ = std::move(now);
-  changed_();
 }
 
 void FileWatch::on_time() {

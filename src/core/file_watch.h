@@ -7,6 +7,8 @@
 // links followed). So it does not matter how they are replaced - in place, by rename, by a link further up - and
 // other files in the same directory cost a look and no reload. A slow second look finds what inotify cannot see.
 //
+// The looking is done aside, because the disk may hang; so is adding watches, which walks the paths.
+//
 // What it does not do: look into directories below a directory.
 #pragma once
 
@@ -15,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "core/aside.h"
 #include "core/loop.h"
 #include "core/socket.h"
 
@@ -25,7 +28,9 @@ class FileWatch {
   static constexpr int64_t settle_ms = 300;  // a certificate and its key are written one after the other
   static constexpr int64_t look_ms = 60'000;
 
-  FileWatch(Loop& loop, std::function<void()> changed);
+  static constexpr int64_t patience_ms = 20'000;
+
+  FileWatch(Loop& loop, Fork fork, std::function<void()> changed);
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
@@ -34,22 +39,23 @@ class FileWatch {
   void watch(std::vector<std::string> paths, int64_t read_ms);
 
  private:
-  struct State {
-    std::string text;           // equal while nothing changed
-    int64_t newest_ms = 0;
-  };
-  State look() const;
+  void look(bool first);
+  void looked(const std::string& seen, bool first);
   void on_ready(unsigned ready);
-  void on_settled();
+  void on_settled() { look(false); }
   void on_time();
 
+  Loop& loop_;
+  Fork fork_;
+  Aside aside_;
+  bool again_ = false;  // something changed while it was looked at
+  int64_t read_ms_ = 0;
   Descriptor notify_;
   Watch watch_;
   Timer settle_;
   Timer time_;
   std::vector<std::string> paths_;
-  std::vector<int> watched_;
-  std::string state_;
+  std::string state_;   // equal while nothing changed
   std::function<void()> changed_;
 };
 

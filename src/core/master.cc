@@ -315,7 +315,7 @@ void Master::renew() {
 void Master::watch_certificates() {
   std::vector<std::string> paths = change_->current()->plan.certificates;
   if (paths.empty() && certificates_ == nullptr) return;
-  if (certificates_ == nullptr) certificates_ = std::make_unique<FileWatch>(loop_, [this] { renew(); });
+  if (certificates_ == nullptr) certificates_ = std::make_unique<FileWatch>(loop_, forker(), [this] { renew(); });
   for (std::string& path : paths) {
     if (!path.starts_with('/') && !settings_.prefix.empty()) path = settings_.prefix + "/" + path;
   }

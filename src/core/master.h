@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "core/aside.h"
 #include "core/change.h"
 #include "core/control.h"
 #include "core/family.h"
@@ -95,6 +96,7 @@ class Master final : public FamilyListener {
   // requests (master_requests.cc)
   void on_request(uint64_t client, const std::vector<std::string>& words);
   void request_zones(const Waiter& waiter, bool verify);
+  void zones_seen(const Waiter& waiter, bool verify, const std::optional<std::string>& seen);
   void request_reload(const Waiter& waiter, const std::vector<std::string>& options);
   void request_test(const Waiter& waiter);
   void request_upgrade(const Waiter& waiter);
@@ -134,6 +136,8 @@ class Master final : public FamilyListener {
   std::unique_ptr<Change> change_;
   Loader tester_;
   LogKeeper log_keeper_;
+  Aside zones_;
+  std::vector<std::pair<Waiter, bool>> zones_waiters_;  // and whether they want it verified
   Upgrade upgrade_;
   Control control_;
   Timer overdue_;

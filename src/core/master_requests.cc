@@ -17,6 +17,7 @@ namespace goma::core {
 namespace {
 
 constexpr int max_workers = 512;
+constexpr int64_t zones_patience_ms = 60'000;
 
 std::string json_string(const std::string& text) {
   std::string out;
@@ -92,11 +93,25 @@ std::string Master::status(bool json) const {
   return json ? status_json(input) : status_text(input);
 }
 
-// Comparing every checksum of a full store takes some 100 ms per 256 MiB, in which the master does nothing else.
+// Comparing every checksum of a full store takes some 100 ms per 256 MiB, and the locks may be held by a process that is
+// stopped: so it is done aside. The answer of the child begins with its verdict.
 void Master::request_zones(const Waiter& waiter, bool verify) {
+  if (zones_.running()) return zones_waiters_.emplace_back(waiter, verify), void();
   const int64_t now_ns = loop_.now_us() * 1000;
-  const bool consistent = !verify || zones_are_consistent(slab_, now_ns);
-  Answer to{consistent ? 0 : 1, waiter.json ? zones_json(slab_, now_ns) : zones_text(slab_, now_ns), {}};
+  const auto look = [this, verify, now_ns, json = waiter.json] {
+    const bool consistent = !verify || zones_are_consistent(slab_, now_ns);
+    return (consistent ? "+" : "-") + (json ? zones_json(slab_, now_ns) : zones_text(slab_, now_ns));
+  };
+  zones_.start(loop_, forker(), "goma: zones", zones_patience_ms, look, [this, waiter, verify](const std::optional<std::string>& seen) {
+    zones_seen(waiter, verify, seen);
+    for (const auto& [next, its] : std::exchange(zones_waiters_, {})) request_zones(next, its);
+  });
+}
+
+void Master::zones_seen(const Waiter& waiter, bool verify, const std::optional<std::string>& seen) {
+  if (!seen) return answer(waiter, 1, "gomactl: the zones could not be looked at in time: a process holds their locks; see gomactl workers\n", {});
+  const bool consistent = seen->starts_with('+');
+  Answer to{consistent ? 0 : 1, seen->substr(1), {}};
   if (verify && !waiter.json) to.out += consistent ? "verified: consistent\n" : "";
   if (!consistent) to.err = "gomactl: something in the zones was damaged, and is dropped now\n";
   control_.answer(waiter.client, to);

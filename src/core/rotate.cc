@@ -123,9 +123,9 @@ Result<void> may_make_log(const Plan& plan, const Settings& settings) {
 Result<void> make_log(const Plan& plan, const Settings& settings) {
   const std::string path = log_path(plan, settings.prefix);
   if (!is_place(path)) return {};
-  if (Result<void> reached = workers_reach(path, settings); !reached) return reached;
   const Result<Spot> spot = spot_of(path, settings);
   if (!spot.ok()) return cannot("write", spot.error());
+  if (Result<void> reached = workers_reach(path, settings); !reached) return reached;
   const Result<Descriptor> file = spot.value().open(O_WRONLY | O_APPEND, Spot::Kind::file_or_stream, 0640);
   if (!file.ok() && !waits_for_reader(file.error())) return cannot("write", file.error());
   if (::geteuid() != 0 || settings.identity.user.empty()) return {};
