@@ -26,14 +26,14 @@ enum : uint8_t {
   is_underscore = 2,
   in_target = 4,      // visible ASCII but '#'; what a request target is made of here
   in_path = 8,        // the same without '?' and the backslash
-  is_stray = 16,      // of a target's bytes those that RFC 3986 lets nobody write
+  in_uri = 16,        // of a target's bytes those that RFC 3986 allows; others are strays
 };
 
 constexpr std::array<uint8_t, 256> make_classes() {
   std::array<uint8_t, 256> classes{};
   for (unsigned c = 0x21; c < 0x7F; ++c) {
     classes[c] = c == '#' ? 0 : c == '?' || c == '\\' ? in_target : in_target | in_path;
-    if (c != '#' && !is_uri_char(static_cast<char>(c))) classes[c] |= is_stray;
+    if (is_uri_char(static_cast<char>(c))) classes[c] |= in_uri;
   }
   for (const char c : std::string_view("!#$%&'*+-.^_`|~")) classes[static_cast<uint8_t>(c)] |= in_token;
   for (unsigned c = 0; c < 128; ++c) {
@@ -398,10 +398,10 @@ bool read_request_line(const char*& at, const char* end, RequestHead& out, Parse
     return refuse(error, 400, "bad-method", "the request line does not begin with a method and a blank");
   }
   const char* const target = ++p;
-  uint8_t all = 0;
-  for (uint8_t c = class_of(*p); c & in_target; c = class_of(*++p)) all |= c;
+  while (class_of(*p) & in_uri) ++p;
+  out.has_strays = (class_of(*p) & in_target) != 0;
+  while (class_of(*p) & in_target) ++p;
   out.target = {target, static_cast<size_t>(p - target)};
-  out.has_strays = (all & is_stray) != 0;
   if (*p == '\r' && !out.target.empty()) return refuse(error, 400, "no-version", "a request line of HTTP/0.9");
   if (*p != ' ' || out.target.empty()) return refuse(error, 400, "bad-target", "a byte in the request target that may not be there");
   at = p + 1;
@@ -411,13 +411,9 @@ bool read_request_line(const char*& at, const char* end, RequestHead& out, Parse
 }  // namespace
 
 bool check_target(RequestHead& out, ParseError& error) {
-  uint8_t all = 0, common = in_target;
-  for (const char c : out.target) {
-    all |= class_of(c);
-    common &= class_of(c);
-  }
-  out.has_strays = (all & is_stray) != 0;
-  if (out.target.empty() || common == 0) return refuse(error, 400, "bad-target", "a byte in the request target that may not be there");
+  const auto all = [&](uint8_t wanted) { return std::all_of(out.target.begin(), out.target.end(), [wanted](char c) { return (class_of(c) & wanted) != 0; }); };
+  out.has_strays = !all(in_uri);
+  if (out.target.empty() || (out.has_strays && !all(in_target))) return refuse(error, 400, "bad-target", "a byte in the request target that may not be there");
   return understand_target(out, error);
 }
 

@@ -98,9 +98,17 @@ Segment judge(std::string_view segment) {
 
 // ---------------------------------------------------------------- building paths
 
-size_t strays(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !is_uri_char(c); }));
+constexpr std::array<bool, 256> make_stray_bytes() {
+  std::array<bool, 256> bytes{};
+  for (unsigned c = 0; c < 256; ++c) bytes[c] = !is_uri_char(static_cast<char>(c));
+  return bytes;
 }
+
+constexpr std::array<bool, 256> stray_bytes = make_stray_bytes();
+
+bool is_stray(char c) { return stray_bytes[static_cast<uint8_t>(c)]; }
+
+size_t strays(std::string_view text) { return static_cast<size_t>(std::count_if(text.begin(), text.end(), is_stray)); }
 
 char* put_encoded(char* out, char c) {
   constexpr std::string_view digits = "0123456789ABCDEF";
@@ -113,7 +121,7 @@ char* put_encoded(char* out, char c) {
 
 char* put_without_strays(char* out, std::string_view text) {
   for (const char c : text) {
-    if (is_uri_char(c)) *out++ = c;
+    if (!is_stray(c)) *out++ = c;
     else out = put_encoded(out, c);
   }
   return out;
@@ -122,10 +130,11 @@ char* put_without_strays(char* out, std::string_view text) {
 // A path being put together from names. Always "" or "/a/b".
 class PathBuilder {
  public:
-  PathBuilder(core::Arena& arena, size_t room) : begin_(arena.array<char>(room + 1)), out_(begin_) {}
+  // Room for the names of this text.
+  PathBuilder(core::Arena& arena, std::string_view raw) : strays_(strays(raw)), begin_(arena.array<char>(raw.size() + 2 * strays_ + 1)), out_(begin_) {}
   void push(std::string_view name) {
     *out_++ = '/';
-    out_ = put_without_strays(out_, name);
+    out_ = strays_ == 0 ? std::copy(name.begin(), name.end(), out_) : put_without_strays(out_, name);
   }
   void pop() {
     while (out_ != begin_ && *--out_ != '/') {
@@ -137,13 +146,14 @@ class PathBuilder {
   }
 
  private:
+  size_t strays_;
   char* begin_;
   char* out_;
 };
 
 // Resolves dots and repeated slashes of a path with a leading slash (RFC 3986 5.2.4). Empty: a segment is refused.
 std::string_view resolve(std::string_view raw, core::Arena& arena) {
-  PathBuilder out(arena, raw.size() + 2 * strays(raw));
+  PathBuilder out(arena, raw);
   bool trailing_slash = true;
   for (size_t at = 0; at < raw.size();) {
     const size_t stop = std::min(raw.find('/', at + 1), raw.size());
