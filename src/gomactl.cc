@@ -23,14 +23,16 @@ using core::Code;
 
 constexpr std::string_view verbs[] = {"status", "reload", "test",     "stop",    "quit",   "reopen", "upgrade", "ping",
                                       "workers", "routes", "backends", "certificates", "zones", "redis", "limits", "cache", "config", "help", "version"};
-constexpr std::string_view options[] = {"--json", "--workers", "--verify", "--help", "--version", "--prefix", "--socket", "--timeout"};
+constexpr std::string_view options[] = {"--json", "--workers", "--force", "--verify", "--help", "--version", "--prefix", "--socket", "--timeout"};
 
 constexpr const char* help = R"(gomactl - drive a running goma
 
 usage: gomactl [-p DIR | -s SOCKET] [--json] [--timeout TIME] COMMAND
 
   status              who serves what
-  reload [--workers N]  load the configuration again, all or nothing
+  reload [--workers N] [--force]
+                      load the configuration again, all or nothing; with --force also
+                      one that leaves no route
   test                check the configuration, change nothing
   stop                stop within 5 s
   quit                stop gracefully
@@ -63,7 +65,7 @@ Exit codes: 0 done, 1 refused or failed, 2 bad usage, 3 not running, 4 no permis
 struct Request {
   std::string prefix, socket, workers, timeout;
   core::ControlPatience patience;
-  bool json = false, verify = false, help = false, version = false;
+  bool json = false, verify = false, force = false, help = false, version = false;
   std::vector<std::string> words;
 };
 
@@ -100,6 +102,8 @@ int read(int argc, char** argv, Request& request) {
       request.json = true;
     } else if (word == "--verify") {
       request.verify = true;
+    } else if (word == "--force") {
+      request.force = true;
     } else if (word == "-h" || word == "--help") {
       request.help = true;
     } else if (word == "-v" || word == "--version") {
@@ -144,6 +148,7 @@ int check_words(const Request& request) {
   if (verb == "cache" && (request.words.size() < 3 || request.words[1] != "purge" || (request.words.size() == 3 && !all))) return misuse("cache wants \"purge\" and url, prefix or tag with what to purge, or all");
   if (request.verify && verb != "zones") return misuse("--verify belongs to zones");
   if (!request.workers.empty() && verb != "reload") return misuse("--workers belongs to reload");
+  if (request.force && verb != "reload") return misuse("--force belongs to reload");
   return 0;
 }
 
@@ -181,6 +186,7 @@ int ask(const Request& request) {
   if (request.json) words.emplace_back("--json");
   if (words.front() == "limits" || words.front() == "cache") words.insert(words.end(), request.words.begin() + 1, request.words.end());
   if (request.verify) words.emplace_back("verify");
+  if (request.force) words.emplace_back("force");
   if (!request.workers.empty()) words.push_back("workers=" + request.workers);
   const core::Asked asked = core::ask_control(socket, words, request.patience, [](char kind, std::string_view line) {
     fmt::print(kind == 'e' ? stderr : stdout, "{}\n", line);

@@ -48,6 +48,22 @@ same(load.failures[:3], [], "no request failed meanwhile")
 last = goma.status()["last_reload"]
 same(last["ok"], True, "status tells the last reload")
 
+# --- no route left
+
+bare = config_text([])
+told = len(goma.output)
+goma.write(bare)
+code, out = goma.reload()
+expect(code == 1 and "no route would be left, where 1 serves" in out and "gomactl reload --force" in out, "no route left: refused, with the way out", out)
+os.kill(goma.pid, signal.SIGHUP)
+expect(goma.told("reload refused.*gomactl reload --force", told), "after HUP the log tells it")
+expect(goma.ctl("test")[0] == 78, "and gomactl test says so beforehand")
+same(goma.get("/").status, 200, "the route stays")
+same((goma.reload("--force")[0], goma.get("/").status), (0, 404), "--force: no route at all")
+same(goma.reload()[0], 0, "from none to none is no loss")
+goma.write(good)
+same((goma.reload()[0], goma.get("/").status), (0, 200), "and back")
+
 os.mkdir(goma.path("extra"))
 watched = Goma([route("/", origin, "main")], extraConfig={"directory": "extra", "watch": True}, directory=goma.directory + "-w",
                start=False) if os.makedirs(goma.directory + "-w/extra") is None else None

@@ -103,6 +103,19 @@ client = TlsClient(address, "site.test")
 same(client.get("/").status, 200, "the edited file was not picked up")
 client.close()
 
+# --- a link further up
+
+os.rename(goma.path("live"), goma.path("first"))
+os.symlink("first", goma.path("live"))
+put(3)
+expect(serves("v3"), "the directory becomes a link")
+os.mkdir(goma.path("second"))
+put(0, where="second")
+os.symlink("second", goma.path("live.new"))
+os.rename(goma.path("live.new"), goma.path("live"))
+took = serves("v0")
+expect(took and took < 2 * SLOW, "and one that is turned is served as soon", took)
+
 # --- what is wrong changes nothing
 
 before = shown()

@@ -36,7 +36,15 @@ Change::Change(Loop& loop, Family& family, Listeners& listeners, const Service& 
   overdue_.bind<&Change::on_overdue>(loop_, this);
 }
 
-void Change::start(const Fork& fork, int workers, bool renew, std::vector<pid_t> friends, std::function<void(ChangeOutcome)> done) {
+Serving Change::serving() const {
+  Serving serving;
+  if (current_ == nullptr) return serving;
+  serving.bundle = current_->bundle.get();
+  serving.routes = current_->plan.routes;
+  return serving;
+}
+
+void Change::start(const Fork& fork, Wish wish, std::function<void(ChangeOutcome)> done) {
   GOMA_CHECK(state_ == State::idle);
   state_ = State::loading;
   loop_.refresh_clock();
@@ -44,21 +52,23 @@ void Change::start(const Fork& fork, int workers, bool renew, std::vector<pid_t>
   timespec wall{};
   ::clock_gettime(CLOCK_REALTIME, &wall);
   started_wall_ms_ = wall.tv_sec * 1000 + wall.tv_nsec / 1'000'000;
-  friends_ = std::move(friends);
+  friends_ = std::move(wish.friends);
   outcome_ = {};
   done_ = std::move(done);
   next_ = std::make_unique<Generation>();
   next_->number = next_number_++;
-  next_->workers = workers;
-  Renewal renewal;
-  if (renew && current_ != nullptr) renewal = {current_->bundle.get(), current_->plan.certificates};
+  next_->workers = wish.workers;
+  Serving now = serving();
+  now.may_be_less = wish.may_be_less;
+  now.renew = wish.renew && current_ != nullptr;
+  if (now.renew) now.paths = current_->plan.certificates;
   // The log is made there too: the disk that it is on may be slow, and the finding has the place of its key.
   const Trial make = [this](const Plan& plan, Problems& problems) {
     const Result<void> made = make_log(plan, settings_);
     if (!made.ok()) tell_log(plan, made.error(), problems);
     return made.ok() ? 0 : 78;
   };
-  loader_.start(loop_, fork, service_, settings_, make, [this](Loaded result) { loaded(std::move(result)); }, renewal);
+  loader_.start(loop_, fork, service_, settings_, make, [this](Loaded result) { loaded(std::move(result)); }, now);
 }
 
 void Change::loaded(Loaded result) {

@@ -48,13 +48,23 @@ class Change {
   Change(const Change&) = delete;
   Change& operator=(const Change&) = delete;
 
-  // Starts; renew: of what serves only the certificates are read anew. done is called once, later. `first` is the number the next generation gets at least; `friends` may hold
-  // our addresses. Requires: idle.
-  void start(const Fork& fork, int workers, bool renew, std::vector<pid_t> friends, std::function<void(ChangeOutcome)> done);
+  // What is asked for.
+  struct Wish {
+    int workers = 0;
+    bool renew = false;                 // of what serves only the certificates are read anew
+    bool may_be_less = false;           // what is missing is meant to be, all routes included
+    std::vector<pid_t> friends = {};    // who may hold our addresses
+  };
+
+  // Starts; done is called once, later. Requires: idle.
+  void start(const Fork& fork, Wish wish, std::function<void(ChangeOutcome)> done);
+  // The first generation gets at least this number.
   void number_from(uint64_t first) { next_number_ = first; }
   bool running() const { return state_ != State::idle; }
   // When the last change began, by the wall clock: what it read is of then or later.
   int64_t started_wall_ms() const { return started_wall_ms_; }
+  // What serves, as a load has to know it.
+  Serving serving() const;
   // What serves; null before the first success.
   const Generation* current() const { return current_.get(); }
 

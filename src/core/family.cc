@@ -232,8 +232,6 @@ void Family::message(Child& child, Message& message) {
       Result<std::string> text = fds.empty() ? Error{} : read_memory_file(fds.front().get());
       return listener_.on_answer(number, text ? *text : std::string());
     }
-    case report_want_reload:
-      return listener_.on_want_reload(Unpack(message.body).text());
     case report_want_rotate:
       return listener_.on_want_rotate();
     default:

@@ -51,7 +51,6 @@ class FamilyListener {
   virtual void on_committed(Child& child, uint64_t generation) = 0;
   virtual void on_gone(Child& child) = 0;  // it ended, wanted or not
   virtual void on_answer(uint64_t question, const std::string& text) = 0;
-  virtual void on_want_reload(const std::string& reason) = 0;
   virtual void on_want_rotate() = 0;
   virtual void on_family_changed() = 0;  // pids changed: the state file is stale
 };

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// inotify on the directories the files are in; stat for the rest.
+// Watching comes before looking: what changes after the look finds the watch armed.
 #include "core/file_watch.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -11,10 +10,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
+#include <climits>
 #include <ctime>
-#include <set>
-#include <utility>
 
 #include "core/log.h"
 
@@ -24,144 +21,188 @@ namespace {
 
 constexpr uint32_t changes = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ATTRIB;
 constexpr int64_t clock_grain_ms = 20;
-
-int64_t ms_of(const timespec& time) { return time.tv_sec * 1000 + time.tv_nsec / 1'000'000; }
+constexpr int longest_way = 40;  // links, as the kernel has it
 
 int64_t wall_ms() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  return ms_of(now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
-std::string parent_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
+void append(std::string& text, int number) { text.append(reinterpret_cast<const char*>(&number), sizeof number); }
 
-template <class Number>
-void append(std::string& text, Number number) {
-  text.append(reinterpret_cast<const char*>(&number), sizeof number);
-}
-
-std::vector<std::string> names_in(const std::string& directory) {
-  std::vector<std::string> names;
-  DIR* open = ::opendir(directory.c_str());
-  if (open == nullptr) return names;
-  while (const dirent* entry = ::readdir(open)) {
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  }
-  ::closedir(open);
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// In the child: what the files are like, behind the time of the newest change in milliseconds and a blank.
-std::string look_at(const std::vector<std::string>& paths) {
-  std::string text;
-  int64_t newest_ms = 0;
-  const auto add = [&](const std::string& path) {
-    struct stat about {};
-    if (::stat(path.c_str(), &about) != 0) {
-      append(text, errno);
-      return false;
+// Calls step(directory, name) for every name on the way to a path, links included, as far as it leads.
+template <class Step>
+void walk_way(std::string path, Step step) {
+  std::string at = path.starts_with('/') ? "/" : ".";
+  for (int links = 0; !path.empty();) {
+    const size_t begin = path.find_first_not_of('/');
+    if (begin == std::string::npos) return;
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const std::string name = path.substr(begin, end - begin);
+    path.erase(0, end);
+    step(at, name);
+    const std::string next = at == "/" ? "/" + name : at + "/" + name;
+    char target[PATH_MAX];
+    const ssize_t n = ::readlink(next.c_str(), target, sizeof target);
+    if (n < 0 && errno != EINVAL) return;  // it is not there, or nobody tells us
+    if (n < 0) {
+      at = next;
+      continue;
     }
-    append(text, about.st_dev);
-    append(text, about.st_ino);
-    append(text, about.st_size);
-    append(text, about.st_mtim);
-    append(text, about.st_ctim);
-    newest_ms = std::max({newest_ms, ms_of(about.st_mtim), ms_of(about.st_ctim)});
-    return S_ISDIR(about.st_mode);
-  };
-  for (const std::string& path : paths) {
-    if (!add(path)) continue;
-    for (const std::string& name : names_in(path)) {
-      text.append(name).push_back('\0');
-      add(path + "/" + name);
-    }
+    if (++links > longest_way) return;
+    path = std::string(target, static_cast<size_t>(n)) + path;
+    if (path.starts_with('/')) at = "/";
   }
-  return std::to_string(newest_ms) + " " + std::to_string(std::hash<std::string>()(text));
-}
-
-// In the child, whose inotify instance is its parent's.
-void add_watches(int notify, const std::vector<std::string>& paths) {
-  std::set<std::string> directories;
-  for (const std::string& path : paths) {
-    struct stat about {};
-    directories.insert(parent_of(path));
-    if (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) directories.insert(path);
-  }
-  for (const std::string& directory : directories) ::inotify_add_watch(notify, directory.c_str(), changes | IN_ONLYDIR);
 }
 
 }  // namespace
 
-FileWatch::FileWatch(Loop& loop, Fork fork, std::function<void()> changed) : loop_(loop), fork_(std::move(fork)), changed_(std::move(changed)) {
-  settle_.bind<&FileWatch::on_settled>(loop, this);
+FileWatch::FileWatch(Loop& loop, std::function<void()> changed, Concerns concerns) : concerns_(concerns), loop_(loop), changed_(std::move(changed)) {
+  quiet_.bind<&FileWatch::on_quiet>(loop, this);
   time_.bind<&FileWatch::on_time>(loop, this);
-}
-
-void FileWatch::watch(std::vector<std::string> paths, int64_t read_ms) {
-  aside_.cancel();
-  watch_.close();
-  settle_.stop();
-  time_.stop();
-  again_ = false;
-  paths_ = std::move(paths);
-  state_.clear();
-  read_ms_ = read_ms;
-  notify_.reset(paths_.empty() ? -1 : ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  if (paths_.empty()) return;
+  notify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (notify_) {
-    watch_.open_level<&FileWatch::on_ready>(loop_, notify_.get(), this);
+    watch_.open_level<&FileWatch::on_ready>(loop, notify_.get(), this);
   } else {
-    log::warn("certificates are looked at once a minute only", {{"errno", errno}});
+    log::warn("files are looked at once a minute only", {{"errno", errno}});
   }
-  time_.start(look_ms);
-  look(true);
 }
 
-void FileWatch::look(bool first) {
-  if (aside_.running()) {
-    again_ = true;
+void FileWatch::watch(std::vector<std::string> paths, int64_t read_ms, Reach reach) {
+  paths_ = std::move(paths);
+  reach_ = reach;
+  state_.clear();
+  first_event_ms_ = 0;
+  quiet_.stop();
+  time_.stop();
+  if (paths_.empty()) return arm({});
+  arm(look().interests);
+  State now = look();
+  places_ = places();
+  looked_ms_ = loop_.now_ms();
+  // What changed between reading and now has no earlier state to be compared with. A time in the future is no time.
+  const bool since = now.newest_ms >= read_ms - clock_grain_ms && now.newest_ms <= wall_ms() + clock_grain_ms;
+  if (!since) state_ = std::move(now.text);
+  if (since) quiet_.start(quiet_ms);
+  time_.start(places_ms);
+}
+
+void FileWatch::look_at_directory(const std::string& path, State& state) const {
+  const Scope scope = reach_ == Reach::within ? Scope::of(path) : Scope();
+  const Result<FileTree> tree = FileTree::walk(path, path, scope);
+  if (!tree) {
+    state.text += tree.error().text;
     return;
   }
-  const auto work = [this, first] {
-    if (first) add_watches(notify_.get(), paths_);
-    return look_at(paths_);
-  };
-  std::vector<int> keep;
-  if (notify_) keep.push_back(notify_.get());
-  aside_.start(loop_, fork_, "goma: file watch", patience_ms, work, [this, first](const std::optional<std::string>& seen) {
-    if (!seen) log::warn("the disk of certificates does not answer", {{"seconds", patience_ms / 1000}});
-    if (seen) looked(*seen, first);
-    if (std::exchange(again_, false)) settle_.start(settle_ms);
-  }, keep);
-}
-
-void FileWatch::looked(const std::string& seen, bool first) {
-  const int64_t newest_ms = std::strtoll(seen.c_str(), nullptr, 10);
-  // What changed between reading and the first look has no earlier state to be compared with. A time in the future is no
-  // time.
-  const bool since = newest_ms >= read_ms_ - clock_grain_ms && newest_ms <= wall_ms() + clock_grain_ms;
-  if (first && since) return settle_.start(settle_ms);
-  if (seen == state_) return;
-  state_ = seen;
-  if (!first) changed_();
-}
-
-// Others may write into the same directories all the time: the first event counts, not the last.
-void FileWatch::on_ready(unsigned) {
-  char block[16384];
-  while (::read(notify_.get(), block, sizeof block) > 0) {
+  const auto add = [&](const std::string& name) { state.text.append(name).push_back('\0'); };
+  for (const FileTree::File& file : tree.value().files) {
+    if (concerns_ != nullptr && !concerns_(file.path)) continue;
+    add(file.path);
+    append_stamp(state.text, file.about);
   }
-  if (!settle_.running()) settle_.start(settle_ms);
+  for (const std::string& broken : tree.value().broken) add(broken);
+  for (const std::string& directory : tree.value().directories) {
+    add(directory);
+    state.interests[directory].all = true;
+  }
+  for (const std::string& link : tree.value().links) walk_way(link, [&](const std::string& at, const std::string& name) { state.interests[at].names.insert(name); });
+  state.newest_ms = std::max(state.newest_ms, tree.value().newest_ms);
+}
+
+FileWatch::State FileWatch::look() const {
+  State state;
+  for (const std::string& path : paths_) {
+    walk_way(path, [&](const std::string& at, const std::string& name) { state.interests[at].names.insert(name); });
+    struct stat about {};
+    if (::stat(path.c_str(), &about) != 0) {
+      append(state.text, errno);
+    } else if (S_ISDIR(about.st_mode)) {
+      look_at_directory(path, state);
+    } else {
+      append_stamp(state.text, about);
+      state.newest_ms = std::max(state.newest_ms, changed_ms(about));
+    }
+  }
+  return state;
+}
+
+void FileWatch::arm(const Interests& interests) {
+  std::map<int, Interest> wanted;
+  for (const auto& [directory, interest] : interests) {
+    const int number = ::inotify_add_watch(notify_.get(), directory.c_str(), changes | IN_ONLYDIR);
+    if (number < 0) {
+      if (errno == ENOSPC) log::warn("no more directories can be watched; changes are seen within a minute", {{"directory", directory}, {"limit", "fs.inotify.max_user_watches"}});
+      continue;
+    }
+    Interest& one = wanted[number];  // two names of one directory are one
+    one.all = one.all || interest.all;
+    one.names.insert(interest.names.begin(), interest.names.end());
+  }
+  for (const auto& [number, interest] : watched_) {
+    if (!wanted.contains(number)) ::inotify_rm_watch(notify_.get(), number);
+  }
+  watched_ = std::move(wanted);
+}
+
+// What a mount changes.
+std::string FileWatch::places() const {
+  std::set<std::string> directories;
+  for (const std::string& path : paths_) {
+    directories.insert(path);
+    directories.insert(parent_of(path));
+  }
+  std::string text;
+  for (const std::string& directory : directories) {
+    struct stat about {};
+    const bool there = ::stat(directory.c_str(), &about) == 0;
+    if (there && !S_ISDIR(about.st_mode)) continue;
+    append(text, there ? 0 : errno);
+    text.append(reinterpret_cast<const char*>(&about.st_dev), sizeof about.st_dev).append(reinterpret_cast<const char*>(&about.st_ino), sizeof about.st_ino);
+  }
+  return text;
+}
+
+// An event without a name is about the directory itself.
+bool FileWatch::tells_something(int number, std::string_view name) const {
+  if (number < 0) return true;  // events were lost
+  const auto known = watched_.find(number);
+  if (known == watched_.end()) return false;
+  const Interest& interest = known->second;
+  return name.empty() || interest.all || interest.names.contains(std::string(name));
+}
+
+void FileWatch::on_ready(unsigned) {
+  alignas(inotify_event) char block[16384];
+  bool something = false;
+  for (ssize_t n = 0; (n = ::read(notify_.get(), block, sizeof block)) > 0;) {
+    for (const char* next = block; next < block + n;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(next);
+      next += sizeof *event + event->len;
+      something = tells_something(event->wd, event->len > 0 ? event->name : "") || something;
+    }
+  }
+  if (!something || paths_.empty()) return;
+  if (first_event_ms_ == 0) first_event_ms_ = loop_.now_ms();
+  quiet_.start(std::clamp<int64_t>(first_event_ms_ + patience_ms - loop_.now_ms(), 1, quiet_ms));
+}
+
+void FileWatch::on_quiet() {
+  first_event_ms_ = 0;
+  arm(look().interests);
+  State now = look();
+  looked_ms_ = loop_.now_ms();
+  if (now.text == state_) return;
+  state_ = std::move(now.text);
+  changed_();
 }
 
 void FileWatch::on_time() {
-  on_settled();
-  time_.start(look_ms);
+  time_.start(places_ms);
+  std::string now = places();
+  const bool moved = now != places_;
+  places_ = std::move(now);
+  if (moved || loop_.now_ms() - looked_ms_ >= look_ms) on_quiet();
 }
 
 }  // namespace goma::core

@@ -49,15 +49,16 @@ Loaded failure(const std::string& reason) {
 }
 
 // The whole life of the child.
-void run(int fd, const Service& service, const Settings& settings, const Trial& trial, const Renewal& renewal) {
+void run(int fd, const Service& service, const Settings& settings, const Trial& trial, const Serving& serving) {
   process::set_title("goma: loader");
   process::step_back();
   DiskSource source(settings.prefix);
-  if (renewal.bundle >= 0) {
-    Result<std::unique_ptr<BundleSource>> old = BundleSource::open(renewal.bundle);
-    if (old) source.recall(**old, [&renewal](std::string_view path) { return renewal.concerns(path); });
+  if (serving.bundle >= 0) {
+    Result<std::unique_ptr<BundleSource>> old = BundleSource::open(serving.bundle);
+    if (old && !serving.may_be_less) source.succeed(**old);
+    if (old && serving.renew) source.recall(**old, [&serving](std::string_view path) { return serving.renews(path); });
   }
-  Loaded loaded = load(service, source, settings.config, settings.strict, trial);
+  Loaded loaded = load(service, source, settings.config, settings.strict, trial, serving);
   std::vector<int> fds;
   if (loaded.ok) {
     Result<int> bundle = source.seal();
@@ -129,13 +130,17 @@ Plan unpack_plan(Unpack& u) {
   return plan;
 }
 
-Loaded load(const Service& service, Source& source, const std::string& config, bool strict, const Trial& trial) {
+Loaded load(const Service& service, Source& source, const std::string& config, bool strict, const Trial& trial, const Serving& serving) {
   Loaded loaded;
   Problems problems;
   const std::unique_ptr<Built> built = service.build(source, config, problems);
+  if (built != nullptr) loaded.plan = service.plan(*built);
+  if (built != nullptr && loaded.plan.routes == 0 && serving.routes > 0 && !serving.may_be_less) {
+    problems.error("no-routes-left", Place{config, 0, 0, 0}, fmt::format("no route would be left, where {} now", serving.routes == 1 ? "1 serves" : fmt::format("{} serve", serving.routes)),
+                   "if that is meant: gomactl reload --force");
+  }
   if (strict) problems.make_strict();
   loaded.code = built == nullptr || problems.has_errors() ? 78 : 0;
-  if (loaded.code == 0) loaded.plan = service.plan(*built);
   if (loaded.code == 0 && trial) loaded.code = trial(loaded.plan, problems);
   loaded.ok = loaded.code == 0;
   loaded.problems = problems.render();
@@ -144,7 +149,7 @@ Loaded load(const Service& service, Source& source, const std::string& config, b
   return loaded;
 }
 
-bool Renewal::concerns(std::string_view path) const {
+bool Serving::renews(std::string_view path) const {
   return std::any_of(paths.begin(), paths.end(), [path](const std::string& p) {
     return path == p || (path.size() > p.size() && path.starts_with(p) && (p.ends_with('/') || path[p.size()] == '/'));
   });
@@ -155,15 +160,15 @@ Loader::~Loader() {
 }
 
 void Loader::start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, const Trial& trial, std::function<void(Loaded)> done,
-                   const Renewal& renewal) {
+                   const Serving& serving) {
   GOMA_CHECK(!running());
   done_ = std::move(done);
   Result<std::pair<int, int>> line = Channel::pair();
   if (!line) return finish(failure(line.error().text));
   const int theirs = line->second;
   std::vector<int> keep{theirs};
-  if (renewal.bundle >= 0) keep.push_back(renewal.bundle);
-  pid_ = fork(keep, [&service, &settings, &trial, &renewal, theirs] { run(theirs, service, settings, trial, renewal); });
+  if (serving.bundle >= 0) keep.push_back(serving.bundle);
+  pid_ = fork(keep, [&service, &settings, &trial, &serving, theirs] { run(theirs, service, settings, trial, serving); });
   const int number = errno;
   ::close(theirs);
   channel_.open<&Loader::on_message, &Loader::on_closed>(loop, line->first, this);

@@ -32,12 +32,16 @@ struct Loaded {
   std::string summary;        // "goma: FILE: 2 errors, 1 warning"
 };
 
-// What a load reads anew, when it does not read everything: these files and directories; the rest is as in the bundle.
-struct Renewal {
-  int bundle = -1;  // -1: everything is read
+// What serves while a load is made. What was there must not be lost because something cannot be read for a moment, or by
+// a file that was cut.
+struct Serving {
+  int bundle = -1;                 // -1: nothing serves yet
+  uint64_t routes = 0;
+  bool may_be_less = false;        // somebody said that what is missing is meant to be
+  bool renew = false;              // only these files and directories are read anew; the rest is as in the bundle
   std::vector<std::string> paths;
 
-  bool concerns(std::string_view path) const;
+  bool renews(std::string_view path) const;
 };
 
 // A plan as it travels between processes.
@@ -49,7 +53,7 @@ using Trial = std::function<int(const Plan& plan, Problems& problems)>;
 
 // Reads, builds and plans through this source, and tries the plan if it is right; the part of a load that needs no
 // process. The bundle is not sealed.
-Loaded load(const Service& service, Source& source, const std::string& config, bool strict, const Trial& trial = {});
+Loaded load(const Service& service, Source& source, const std::string& config, bool strict, const Trial& trial = {}, const Serving& serving = {});
 
 class Loader {
  public:
@@ -62,7 +66,7 @@ class Loader {
 
   // Forks the child. Calls done once, later. Requires: not running.
   void start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, const Trial& trial, std::function<void(Loaded)> done,
-             const Renewal& renewal = {});
+             const Serving& serving = {});
   bool running() const { return pid_ > 0; }
   // The child with this pid has ended with this wait status. False when it is not ours.
   bool reaped(pid_t pid, int status);

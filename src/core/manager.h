@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What happens once per host: watching the directories of the configuration, watching the size of the log, fetching
-// OCSP responses, speaking with other hosts (core/host_link.h), and answering operators' questions. It lives the life of a worker without sockets; if it
-// dies, traffic goes on.
+// What happens once per host: watching the size of the log, fetching OCSP responses, speaking with other hosts
+// (core/host_link.h), and answering operators' questions. It lives the life of a worker without sockets; if it dies,
+// traffic goes on.
 //
-// It decides nothing: it asks the master to reload or to rotate.
+// It decides nothing: it asks the master to rotate.
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,36 +24,9 @@
 
 namespace goma::core {
 
-// Tells when something below one of the directories changed, once things have been quiet for a moment.
-class DirectoryWatch {
- public:
-  static constexpr int64_t quiet_ms = 300;
-
-  DirectoryWatch(Loop& loop, std::function<void(const std::string& path)> changed);
-  DirectoryWatch(const DirectoryWatch&) = delete;
-  DirectoryWatch& operator=(const DirectoryWatch&) = delete;
-
-  // Watches these and everything below them, instead of what was watched before. Missing ones are tried again with
-  // the next call.
-  void watch(const std::vector<std::string>& directories);
-
- private:
-  void add(const std::string& directory, int depth);
-  void on_ready(unsigned ready);
-  void on_quiet();
-
-  Descriptor notify_;
-  Watch watch_;
-  Timer quiet_;
-  std::map<int, std::string> watched_;
-  std::string last_;
-  std::function<void(const std::string&)> changed_;
-};
-
 class Manager final : public Service {
  public:
   struct Uplink {
-    std::function<void(const std::string& reason)> reload;
     std::function<void()> rotate;
     std::function<const Plan&()> plan;  // of the generation being committed
   };
@@ -77,7 +49,6 @@ class Manager final : public Service {
   std::string status() const override { return "manager"; }
 
  private:
-  void configure(const Plan& plan);
   void staple();
   void on_second();
   void look_at_limits();
@@ -87,7 +58,6 @@ class Manager final : public Service {
   Context* context_ = nullptr;
   Plan plan_;
   std::unique_ptr<Built> built_;
-  std::unique_ptr<DirectoryWatch> directories_;
   std::unique_ptr<Stapler> stapler_;  // once it is wanted
   std::unique_ptr<HostLink> link_;
   std::optional<LimitZone> limits_;

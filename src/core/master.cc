@@ -159,7 +159,7 @@ void Master::started(const ChangeOutcome& outcome) {
   notify::ready(last_text_);
   write_state();
   end_orphans();
-  watch_certificates();
+  watch_files();
   heartbeat_->allow(change_->current()->plan.silence_ms);
   tell_starter(true);
   if (!settings_.identity.warning.empty()) log::warn(settings_.identity.warning);
@@ -312,24 +312,35 @@ void Master::renew() {
   if (!change_->running() && !upgrade_.running()) start_change();
 }
 
-void Master::watch_certificates() {
-  std::vector<std::string> paths = change_->current()->plan.certificates;
-  if (paths.empty() && certificates_ == nullptr) return;
-  if (certificates_ == nullptr) certificates_ = std::make_unique<FileWatch>(loop_, forker(), [this] { renew(); });
-  for (std::string& path : paths) {
-    if (!path.starts_with('/') && !settings_.prefix.empty()) path = settings_.prefix + "/" + path;
-  }
-  certificates_->watch(std::move(paths), change_->started_wall_ms());
+namespace {
+
+// What a directory of configurations is read for. An editor's own files are none of ours.
+bool is_configuration(std::string_view path) { return path.ends_with(".yml") || path.ends_with(".yaml"); }
+
+}  // namespace
+
+void Master::watch_files() {
+  const Plan& plan = change_->current()->plan;
+  const auto watch = [this](std::unique_ptr<FileWatch>& one, std::vector<std::string> paths, Reach reach, FileWatch::Concerns concerns, auto changed) {
+    if (paths.empty() && one == nullptr) return;
+    if (one == nullptr) one = std::make_unique<FileWatch>(loop_, changed, concerns);
+    for (std::string& path : paths) {
+      if (!path.starts_with('/') && !settings_.prefix.empty()) path = settings_.prefix + "/" + path;
+    }
+    one->watch(std::move(paths), change_->started_wall_ms(), reach);
+  };
+  watch(certificates_, plan.certificates, Reach::anywhere, nullptr, [this] { renew(); });
+  watch(directories_, plan.watch, Reach::within, is_configuration, [this] { reload(0, "a watched directory changed"); });
 }
 
 void Master::start_change() {
-  const bool renew_only = renewal_wanted_ && !reload_wanted_;
+  const Change::Wish wish{next_workers_, renewal_wanted_ && !reload_wanted_, std::exchange(force_wanted_, false), friends()};
   renewal_wanted_ = false;
   reload_wanted_ = false;
   waiters_ = std::exchange(next_waiters_, {});
   if (state_ != State::starting) notify::reloading();
   const Fork fork = [this](const std::vector<int>& keep, const std::function<void()>& body) { return fork_child(keep, body); };
-  change_->start(fork, next_workers_, renew_only, friends(), [this](const ChangeOutcome& outcome) {
+  change_->start(fork, wish, [this](const ChangeOutcome& outcome) {
     if (state_ == State::starting) return started(outcome);
     reloaded(outcome);
   });
@@ -355,13 +366,11 @@ void Master::reloaded(const ChangeOutcome& outcome) {
   notify::ready(outcome.ok ? brief(*current) : fmt::format("{}; last reload refused: {}", brief(*current), last_text_));
   write_state();
   if (outcome.ok) {
-    watch_certificates();
+    watch_files();
     heartbeat_->allow(current->plan.silence_ms);
   }
   if (reload_wanted_ || renewal_wanted_) start_change();
 }
-
-void Master::on_want_reload(const std::string& reason) { reload(0, reason); }
 
 void Master::on_failed(Child& child, uint64_t generation, const std::string& reason) {
   if (change_->current() != nullptr && generation == change_->current()->number) {

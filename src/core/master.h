@@ -79,7 +79,7 @@ class Master final : public FamilyListener {
   void reap();
   void reload(int workers, const std::string& why);
   void renew();
-  void watch_certificates();
+  void watch_files();
   void start_change();
   void reloaded(const ChangeOutcome& outcome);
   void upgraded(pid_t fresh, const std::string& error);
@@ -112,7 +112,6 @@ class Master final : public FamilyListener {
   void on_committed(Child& child, uint64_t generation) override { change_->on_committed(child, generation); }
   void on_gone(Child& child) override;
   void on_answer(uint64_t question, const std::string& text) override;
-  void on_want_reload(const std::string& reason) override;
   void on_want_rotate() override;
   void on_family_changed() override { write_state(); }
 
@@ -147,7 +146,9 @@ class Master final : public FamilyListener {
   std::string last_text_;
   int next_workers_ = 0;
   bool reload_wanted_ = false;
+  bool force_wanted_ = false;  // the reload that is wanted may leave out what serves
   std::unique_ptr<FileWatch> certificates_;
+  std::unique_ptr<FileWatch> directories_;
   bool renewal_wanted_ = false;
   std::vector<Waiter> waiters_, next_waiters_, stop_waiters_, upgrade_waiters_;
   uint64_t next_question_ = 1;

@@ -119,7 +119,9 @@ void Master::zones_seen(const Waiter& waiter, bool verify, const std::optional<s
 
 void Master::request_reload(const Waiter& waiter, const std::vector<std::string>& options) {
   int workers = 0;
+  bool force = false;
   for (const std::string& option : options) {
+    force = force || option == "force";
     if (option.starts_with("workers=")) workers = std::atoi(option.c_str() + 8);
     if (option.starts_with("workers=") && (workers < 1 || workers > max_workers)) {
       return control_.answer(waiter.client, Answer{2, {}, fmt::format("gomactl: --workers wants a number from 1 to {}\n", max_workers)});
@@ -129,6 +131,7 @@ void Master::request_reload(const Waiter& waiter, const std::vector<std::string>
     return answer(waiter, 1, fmt::format("gomactl: no reload now: goma is {}\n", state_word()), {});
   }
   next_waiters_.push_back(waiter);
+  force_wanted_ = force_wanted_ || force;
   reload(workers, "gomactl");
 }
 
@@ -148,7 +151,7 @@ void Master::request_test(const Waiter& waiter) {
       to.err = loaded.problems + loaded.summary + "\n";
     }
     control_.answer(waiter.client, to);
-  });
+  }, change_->serving());
 }
 
 void Master::request_stop(const Waiter& waiter, bool fast) {

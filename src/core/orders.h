@@ -23,7 +23,6 @@ enum Report : uint32_t {
   report_failed,        // generation, reason
   report_committed,     // generation
   report_answer,        // number of the question; descriptor: memfd with the text
-  report_want_reload,   // reason
   report_want_rotate,   // -
 };
 

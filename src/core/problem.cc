@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 #include "core/text.h"
 
@@ -19,14 +20,41 @@ namespace {
 
 constexpr size_t longest_kept_line = 65536;
 constexpr int longest_shown_line = 160;
+constexpr size_t longest_quote = 80;
+constexpr size_t longest_sentence = 800;
 
 const char* word(Severity severity) { return severity == Severity::error ? "error" : "warning"; }
+
+bool is_control(char32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
+
+// A sentence as it may be shown: what it quotes is cut to a sensible length, and no byte of it steers a terminal.
+void tidy(std::string& text) {
+  std::string out;
+  size_t quoted = 0;  // characters since the quote began, it included
+  size_t cut = 0;
+  for (const char32_t c : decode_utf8(std::string_view(text).substr(0, longest_kept_line))) {
+    if (out.size() > longest_sentence) {
+      out += "...";
+      break;
+    }
+    const bool ends = c == '"' && quoted > 0;
+    quoted = ends || (c != '"' && quoted == 0) ? 0 : quoted + 1;
+    if (quoted > longest_quote + 1) {
+      ++cut;
+      continue;
+    }
+    if (std::exchange(cut, 0) > 0) out += "...";
+    append_utf8(out, is_control(c) ? U'?' : c);
+  }
+  text = std::move(out);
+}
 
 }  // namespace
 
 std::string Place::text() const {
-  if (line == 0) return file;
-  return fmt::format("{}:{}:{}", file, line, column);
+  std::string text = file;
+  tidy(text);
+  return line == 0 ? text : fmt::format("{}:{}:{}", text, line, column);
 }
 
 void Problems::remember(const std::string& file, std::string_view text) {
@@ -119,6 +147,8 @@ void Problems::add(Problem problem) {
     problem.hint = reason->second;
     problem.suggestion.clear();
   }
+  for (std::string* text : {&problem.message, &problem.hint, &problem.suggestion, &problem.second_label}) tidy(*text);
+  for (std::string& note : problem.notes) tidy(note);
   if (!seen_.insert(fmt::format("{}\n{}\n{}", at, problem.code, problem.message)).second) return;
   if (problem.severity == Severity::error) faulty_.insert(at);
   ++(problem.severity == Severity::error ? errors_ : warnings_);
@@ -234,8 +264,7 @@ void Problems::render_line(const Place& place, char first, char rest, const std:
   out += gutter;
   std::string under;
   for (size_t i = 0; i < line.size(); ++i) {
-    const bool control = (line[i] < 0x20 && line[i] != '\t') || (line[i] >= 0x7f && line[i] < 0xa0);
-    append_utf8(out, control ? U'?' : line[i]);
+    append_utf8(out, is_control(line[i]) && line[i] != '\t' ? U'?' : line[i]);
     if (static_cast<int>(i) + 1 < token.begin) under.push_back(line[i] == '\t' ? '\t' : ' ');
   }
   under.push_back(first);

@@ -6,13 +6,12 @@
 // Invariant: BundleSource answers exactly as DiskSource did when the bundle was sealed, failures included.
 #include "core/source.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -22,8 +21,8 @@ namespace goma::core {
 namespace {
 
 const std::string made_prefix = "made:";  // among the files of a bundle; no path that is asked for begins like this
-constexpr size_t max_file = size_t{64} << 20;
-constexpr char magic[8] = {'G', 'O', 'M', 'A', 'B', 'D', 'L', '1'};
+constexpr size_t max_total = size_t{128} << 20;
+constexpr char magic[8] = {'G', 'O', 'M', 'A', 'B', 'D', 'L', '2'};
 
 enum Kind : uint32_t { kind_file = 1, kind_directory = 2, kind_environment = 3 };
 
@@ -37,21 +36,6 @@ struct Record {
   uint64_t content_size;
 };
 
-Code code_of(int number) {
-  switch (number) {
-    case ENOENT:
-    case ENOTDIR:
-      return Code::not_found;
-    case EACCES:
-    case EPERM:
-      return Code::refused;
-    default:
-      return Code::internal;
-  }
-}
-
-Error system_error(int number) { return Error{code_of(number), std::strerror(number), number}; }
-
 bool write_all(int fd, const void* data, size_t size) {
   const char* next = static_cast<const char*>(data);
   while (size > 0) {
@@ -64,59 +48,27 @@ bool write_all(int fd, const void* data, size_t size) {
   return true;
 }
 
-Result<std::string> read_regular_file(int fd) {
-  struct stat about {};
-  if (::fstat(fd, &about) != 0) return system_error(errno);
-  if (!S_ISREG(about.st_mode)) return Error{Code::invalid, "not a regular file", 0};
-  if (static_cast<size_t>(about.st_size) > max_file) return Error{Code::invalid, "larger than 64 MiB", 0};
-  std::string content;
-  char block[65536];
-  for (;;) {
-    const ssize_t n = ::read(fd, block, sizeof block);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return system_error(errno);
-    if (n == 0) return content;
-    content.append(block, static_cast<size_t>(n));
-    if (content.size() > max_file) return Error{Code::invalid, "larger than 64 MiB", 0};
-  }
+// Each entry ends with NUL and begins with what it is.
+constexpr char is_file = 'f', is_broken = 'b', is_self = 's';
+
+// Which directory it is, whatever its name.
+std::string identity_of(const FileTree& tree) { return fmt::format("{}:{}", tree.about.st_dev, tree.about.st_ino); }
+
+std::string pack(const FileTree& tree) {
+  std::string text = is_self + identity_of(tree) + '\0';
+  for (const FileTree::File& file : tree.files) text.append(1, is_file).append(file.path).push_back('\0');
+  for (const std::string& path : tree.broken) text.append(1, is_broken).append(path).push_back('\0');
+  return text;
 }
 
-Result<std::string> read_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) return system_error(errno);
-  Result<std::string> content = read_regular_file(fd);
-  ::close(fd);
-  return content;
-}
-
-// Adds the regular files below `real` under the name `shown`; errno on failure of the top directory.
-int walk(const std::string& real, const std::string& shown, int depth, std::vector<std::string>& found) {
-  DIR* directory = ::opendir(real.c_str());
-  if (directory == nullptr) return errno;
-  std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(directory)) {
-    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
-  }
-  ::closedir(directory);
-  for (const std::string& name : names) {
-    struct stat about {};
-    const std::string path = real + "/" + name;
-    if (::stat(path.c_str(), &about) != 0) continue;
-    if (S_ISREG(about.st_mode)) found.push_back(shown + "/" + name);
-    if (S_ISDIR(about.st_mode) && depth < 32) walk(path, shown + "/" + name, depth + 1, found);
-  }
-  return 0;
-}
-
-std::vector<std::string> split_list(std::string_view text) {
-  std::vector<std::string> parts;
+Listing unpack(std::string_view text) {
+  Listing listing;
   while (!text.empty()) {
     const size_t end = text.find('\0');
-    parts.emplace_back(text.substr(0, end));
-    if (end == std::string_view::npos) break;
+    if (text.front() != is_self) (text.front() == is_file ? listing.files : listing.broken).emplace_back(text.substr(1, end - 1));
     text.remove_prefix(end + 1);
   }
-  return parts;
+  return listing;
 }
 
 std::string without_slash(std::string path) {
@@ -138,7 +90,10 @@ const DiskSource::Answer& DiskSource::ask_file(const std::string& path) {
   const auto known = files_.find(path);
   if (known != files_.end()) return known->second;
   Answer& answer = files_[path];
-  Result<std::string> content = read_file(path.starts_with('/') ? path : prefix_ + path);
+  Result<std::string> content = read_file(place_of(path), scope_of(path));
+  if (content && (total_ += content->size()) > max_total) {
+    content = Error{Code::exhausted, fmt::format("it makes more than {} MiB in all", max_total >> 20), 0};
+  }
   answer.ok = content.ok();
   if (content) {
     answer.content = std::move(content).value();
@@ -154,20 +109,56 @@ Result<std::string_view> DiskSource::read(const std::string& path) {
   return std::string_view(answer.content);
 }
 
-Result<std::vector<std::string>> DiskSource::list(const std::string& directory) {
+Scope DiskSource::scope_of(const std::string& path) const {
+  for (const auto& [directory, scope] : scopes_) {
+    if (path.size() > directory.size() && path.starts_with(directory) && path[directory.size()] == '/') return scope;
+  }
+  return {};
+}
+
+Result<Listing> DiskSource::list(const std::string& directory, Reach reach) {
   auto [entry, fresh] = directories_.try_emplace(directory);
   Answer& answer = entry->second;
   if (fresh) {
     const std::string shown = without_slash(directory);
-    std::vector<std::string> found;
-    const int failed = walk(shown.starts_with('/') ? shown : prefix_ + shown, shown, 0, found);
-    std::sort(found.begin(), found.end());
-    answer.ok = failed == 0;
-    if (failed != 0) answer.error = system_error(failed);
-    for (const std::string& path : found) answer.content.append(path).push_back('\0');
+    const Scope scope = reach == Reach::within ? Scope::of(place_of(shown)) : Scope();
+    Result<FileTree> tree = FileTree::walk(place_of(shown), shown, scope);
+    if (tree && was_exchanged(directory, tree.value())) {
+      tree = Error{Code::not_found, "it is empty, and not the directory that was read before: a volume that is not mounted, or files that are still to come", 0};
+    }
+    answer.ok = tree.ok();
+    if (tree) {
+      answer.content = pack(tree.value());
+    } else {
+      answer.error = tree.error();
+    }
+    if (reach == Reach::within) scopes_[shown] = scope;
   }
   if (!answer.ok) return answer.error;
-  return split_list(answer.content);
+  return unpack(answer.content);
+}
+
+bool DiskSource::was_exchanged(const std::string& directory, const FileTree& tree) const {
+  const auto before = full_.find(directory);
+  return before != full_.end() && tree.files.empty() && before->second != identity_of(tree);
+}
+
+bool DiskSource::served(const std::string& path) const {
+  const std::string below = path + "/";
+  const auto next = served_.lower_bound(below);
+  return served_.contains(path) || (next != served_.end() && next->starts_with(below));
+}
+
+void DiskSource::succeed(const BundleSource& bundle) {
+  for (const auto* answers : {&bundle.files_, &bundle.directories_}) {
+    for (const auto& [path, entry] : *answers) {
+      if (entry.ok) served_.insert(path);
+    }
+  }
+  for (const auto& [path, entry] : bundle.directories_) {
+    const std::string_view own = entry.content.substr(0, entry.content.find('\0'));
+    if (entry.ok && !unpack(entry.content).files.empty()) full_[path] = own.substr(1);
+  }
 }
 
 std::optional<std::string_view> DiskSource::env(const std::string& name) {
@@ -269,11 +260,11 @@ Result<std::string_view> BundleSource::read(const std::string& path) {
 
 Result<std::string_view> BundleSource::once(const std::string& name, const std::function<std::string()>&) { return read(made_prefix + name); }
 
-Result<std::vector<std::string>> BundleSource::list(const std::string& directory) {
+Result<Listing> BundleSource::list(const std::string& directory, Reach) {
   const auto known = directories_.find(directory);
   if (known == directories_.end()) return Error{Code::not_found, "not in the bundle", 0};
   if (!known->second.ok) return known->second.error;
-  return split_list(known->second.content);
+  return unpack(known->second.content);
 }
 
 std::optional<std::string_view> BundleSource::env(const std::string& name) {

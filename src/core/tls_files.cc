@@ -71,21 +71,15 @@ std::string read_bundle(Source& source) {
 
 }  // namespace
 
-std::string why_unreadable(const Error& error) {
-  if (error.code == Code::not_found) return "no such file";
-  if (error.code == Code::refused) return "permission denied";
-  return error.text;
-}
-
 // What OpenSSL and Go would find: the bundle, and the directories of SSL_CERT_DIR.
 std::string read_machine_roots(Source& source) {
   std::string all = read_bundle(source);
   const auto directories = source.env("SSL_CERT_DIR");
   for (const std::string_view directory : split(directories.value_or(""), ':')) {
     if (directory.empty()) continue;
-    const auto files = source.list(std::string(directory));
+    auto files = source.list(std::string(directory));
     if (!files.ok()) continue;
-    for (const std::string& path : files.value()) {
+    for (const std::string& path : files->files) {
       if (const auto text = source.read(path); text.ok()) all.append("\n").append(text.value());
     }
   }

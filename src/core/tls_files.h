@@ -24,7 +24,4 @@ Result<std::string> read_pem(Source& source, const std::string& value);
 // SSL_CERT_DIR. Empty when there are none.
 std::string read_machine_roots(Source& source);
 
-// What a person wants to hear about a file that cannot be read: "no such file".
-std::string why_unreadable(const Error& error);
-
 }  // namespace goma::core

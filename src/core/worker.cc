@@ -92,7 +92,6 @@ int Worker::run() {
   return exit_code_;
 }
 
-void Worker::want_reload(const std::string& reason) { channel_.send(report_want_reload, Pack().text(reason).bytes()); }
 void Worker::want_rotate() { channel_.send(report_want_rotate); }
 
 void Worker::on_message(Message& message) {

@@ -36,7 +36,6 @@ class Worker {
   int run();
 
   // For the manager's service: asks the master.
-  void want_reload(const std::string& reason);
   void want_rotate();
   // The parts of the plan that concern a child, of the generation it commits or serves.
   const Plan& plan() const { return plan_; }

@@ -9,6 +9,7 @@
 #include <yaml.h>
 
 #include <cstring>
+#include <optional>
 #include <unordered_map>
 
 #include "core/text.h"
@@ -107,7 +108,8 @@ class Composer {
   Node* make(Type type);
   void finish(Node* node, const std::string& anchor);
   Node* fail(std::string code, const Node& node, std::string message, std::string hint = {});
-  void warn_about_rest();
+  bool judge_rest();
+  bool is_empty_rest();
 
   Document& document_;
   std::string_view text_;
@@ -117,6 +119,7 @@ class Composer {
   std::unordered_map<std::string, Node*> anchors_;
   std::unordered_map<std::string, bool> asked_;  // keys: whether they name a secret
   size_t alias_nodes_ = 0;
+  bool in_brackets_ = false;  // the document is a { } or [ ], as JSON is
   std::vector<Level> levels_;  // block mappings from the outside in; those beyond open_ are closed already
   size_t open_ = 0;
 };
@@ -309,26 +312,67 @@ Node* Composer::compose(int depth) {
   }
 }
 
-// Goma reads the first document only; silence about the others would hide half a configuration.
-void Composer::warn_about_rest() {
-  if (!events_.next() || events_.event().type != YAML_DOCUMENT_END_EVENT) return;
-  if (events_.next() && events_.event().type == YAML_STREAM_END_EVENT) return;
-  const yaml_mark_t& mark = events_.event().type == YAML_NO_EVENT ? events_.parser().mark : events_.event().start_mark;
-  problems_.warning("yaml-documents", Place{document_.file_, static_cast<int>(mark.line) + 1, static_cast<int>(mark.column) + 1, 0},
-                    "only the first document of the file is read", "everything from here on is ignored");
+// Goma reads the first document only; half a configuration that is left out may be the half that protects.
+bool Composer::judge_rest() {
+  if (!next()) return false;
+  const bool ended = events_.event().data.document_end.implicit == 0;
+  const int end_line = static_cast<int>(events_.event().start_mark.line) + 1;
+  const bool good = events_.next();
+  if (good && events_.event().type == YAML_STREAM_END_EVENT) return true;
+  const yaml_mark_t mark = good ? events_.event().start_mark : events_.parser().problem_mark;
+  const Place place{document_.file_, static_cast<int>(mark.line) + 1, static_cast<int>(mark.column) + 1, 0};
+  if (!good && !ended && !in_brackets_) {
+    report_trap(document_.file_, text_, events_.parser(), levels_, problems_);
+    return false;
+  }
+  if (good && is_empty_rest()) return true;
+  if (good) {
+    problems_.error("yaml-documents", place, "a second document begins here, and of a file only the first one is read", "remove it, or make it a file of gateway.extraConfig.directory");
+  } else if (ended) {
+    problems_.error("yaml-documents", place, fmt::format("there is text after the end of the document, which is the \"...\" in line {}", end_line), "remove the \"...\", or what follows it");
+  } else {
+    problems_.error("yaml-documents", place, "there is text after the end of the document", "remove it; is a bracket too many?");
+  }
+  return false;
+}
+
+// A "---" with nothing behind it.
+bool Composer::is_empty_rest() {
+  if (!events_.next() || events_.event().type != YAML_SCALAR_EVENT || events_.event().data.scalar.length != 0) return false;
+  return events_.next() && events_.next() && events_.event().type == YAML_STREAM_END_EVENT;
 }
 
 bool Composer::run() {
   if (!next() || !next()) return false;  // stream start, document start
   if (events_.event().type == YAML_STREAM_END_EVENT) return true;
   if (!next()) return false;
+  const yaml_event_t& first = events_.event();
+  in_brackets_ = (first.type == YAML_MAPPING_START_EVENT && first.data.mapping_start.style == YAML_FLOW_MAPPING_STYLE) ||
+                 (first.type == YAML_SEQUENCE_START_EVENT && first.data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE);
   document_.root_ = compose(1);
   if (document_.root_ == nullptr) return false;
-  warn_about_rest();
-  return true;
+  return judge_rest();
 }
 
+namespace {
+
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
+// Files that were joined have one in the middle, where it would become part of a key.
+std::optional<size_t> find_lost_mark(std::string_view text) {
+  if (text.starts_with(byte_order_mark)) return 0;
+  const size_t at = text.find(std::string("\n").append(byte_order_mark));
+  return at == std::string_view::npos ? std::nullopt : std::optional<size_t>(at + 1);
+}
+
+}  // namespace
+
 std::unique_ptr<Document> parse(const std::string& file, std::string_view text, Problems& problems, const Substitute& substitute) {
+  if (std::optional<Problem> foreign = foreign_encoding(file, text)) {
+    problems.add(std::move(*foreign));
+    return nullptr;
+  }
+  if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
   problems.remember(file, text);
   if (text.size() > max_file_size) {
     problems.error("file-too-large", Place{file, 0, 0, 0}, fmt::format("the file has {} bytes; a configuration has at most {}", text.size(), max_file_size));
@@ -337,6 +381,10 @@ std::unique_ptr<Document> parse(const std::string& file, std::string_view text, 
   if (const void* nul = std::memchr(text.data(), 0, text.size()); nul != nullptr && !text.empty()) {
     const auto offset = static_cast<size_t>(static_cast<const char*>(nul) - text.data());
     problems.error("yaml-encoding", place_of_offset(file, text, offset), "a NUL byte cannot stand in a configuration", "is this a text file?");
+    return nullptr;
+  }
+  if (const auto lost = find_lost_mark(text)) {
+    problems.error("yaml-encoding", place_of_offset(file, text, *lost), "a byte order mark stands in the middle of the file", "remove it: it is invisible, and belongs to the very beginning or nowhere");
     return nullptr;
   }
   auto document = std::make_unique<Document>(file);

@@ -2,7 +2,7 @@
 //
 // YAML text to a tree of nodes that remember where they stood. libyaml finds the tokens; this composer decides what
 // a configuration may contain: no key twice, no alias without an anchor, at most 100 levels, at most 10,000 nodes
-// made by aliases, merge keys as go-yaml does them. Only the first document of a stream is read.
+// made by aliases, merge keys as go-yaml does them, one document and nothing behind it.
 //
 // The one idea: variables are replaced per scalar after scanning, so a value can never change the structure and
 // every place still points into the file on disk.
@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/file_tree.h"
 #include "core/problem.h"
 
 namespace goma::core::yaml {
@@ -25,7 +26,7 @@ namespace goma::core::yaml {
 enum class Type : unsigned char { scalar, sequence, mapping };
 enum class Style : unsigned char { plain, quoted, block };
 
-constexpr size_t max_file_size = size_t{64} << 20;
+constexpr size_t max_file_size = core::max_file_size;
 constexpr int max_depth = 100;
 constexpr size_t max_alias_nodes = 10'000;
 constexpr size_t max_nodes = 1'000'000;
@@ -89,7 +90,7 @@ class Document {
 // scalar, keys included.
 using Substitute = std::function<bool(std::string& text)>;
 
-// Parses the text. Null when it is not acceptable; the reasons are in problems (the text is remembered there under
+// Parses the text; a byte order mark in front of it is none of it. Null when it is not acceptable; the reasons are in problems (the text is remembered there under
 // `file`). An empty text is a document without a root. The text must outlive `problems`' last add().
 std::unique_ptr<Document> parse(const std::string& file, std::string_view text, Problems& problems, const Substitute& substitute = {});
 

@@ -232,7 +232,38 @@ Problem plain_words(const Scene& s) {
 
 std::string_view view(const char* text) { return text == nullptr ? std::string_view() : text; }
 
+// Which bytes of every four are zero, as a share of all of the beginning: text in UTF-16 and UTF-32 is half or more zeros.
+std::string_view guess_encoding(std::string_view text) {
+  text = text.substr(0, std::min<size_t>(text.size(), 1024) & ~size_t{3});
+  size_t zeros[4] = {};
+  for (size_t i = 0; i < text.size(); ++i) zeros[i % 4] += text[i] == '\0' ? 1 : 0;
+  const size_t all = text.size() / 4;
+  const auto most = [&](size_t at) { return all > 0 && zeros[at] * 10 > all * 6; };
+  const auto few = [&](size_t at) { return zeros[at] * 10 < all * 2; };
+  if (most(1) && zeros[2] == all && zeros[3] == all && few(0)) return "UTF-32LE";
+  if (zeros[0] == all && zeros[1] == all && most(2) && few(3)) return "UTF-32BE";
+  if (most(1) && most(3) && few(0) && few(2)) return "UTF-16LE";
+  if (most(0) && most(2) && few(1) && few(3)) return "UTF-16BE";
+  return {};
+}
+
+std::string_view encoding_of(std::string_view text) {
+  constexpr std::pair<std::string_view, std::string_view> marks[] = {
+      {{"\xFF\xFE\0\0", 4}, "UTF-32LE"}, {{"\0\0\xFE\xFF", 4}, "UTF-32BE"}, {"\xFF\xFE", "UTF-16LE"}, {"\xFE\xFF", "UTF-16BE"}};
+  for (const auto& [mark, name] : marks) {
+    if (text.starts_with(mark)) return name;
+  }
+  return guess_encoding(text);
+}
+
 }  // namespace
+
+std::optional<Problem> foreign_encoding(const std::string& file, std::string_view text) {
+  const std::string_view name = encoding_of(text);
+  if (name.empty()) return std::nullopt;
+  return make("yaml-encoding", Place{file, 0, 0, 0}, fmt::format("the file is {}; a configuration is UTF-8", name),
+              fmt::format("save it as UTF-8, or: iconv -f {} -t UTF-8 {} > NEW", name, file));
+}
 
 Place place_of_offset(const std::string& file, std::string_view text, size_t offset) {
   const std::string_view before = text.substr(0, offset);

@@ -8,6 +8,7 @@
 
 #include <yaml.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,10 @@ struct Level {
 // Adds one problem for a parser that stopped. `levels` are the block mappings on the way to the place, outermost first,
 // those that were closed last included.
 void report_trap(const std::string& file, std::string_view text, const yaml_parser_t& parser, const std::vector<Level>& levels, Problems& problems);
+
+// Whether the bytes are no UTF-8 text but one of its relatives: what it is, and how to mend it. Without a line, so that
+// no such byte gets to a terminal.
+std::optional<Problem> foreign_encoding(const std::string& file, std::string_view text);
 
 // The place of a byte offset.
 Place place_of_offset(const std::string& file, std::string_view text, size_t offset);

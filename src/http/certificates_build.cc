@@ -14,6 +14,7 @@
 #include "core/tls_files.h"
 #include "http/certificates.h"
 #include "http/config.h"
+#include "http/config_check.h"
 #include "http/uri.h"
 
 namespace goma::http {
@@ -33,12 +34,6 @@ std::string_view base_name(std::string_view path) {
 
 bool ends_with_any(std::string_view path, std::initializer_list<std::string_view> endings) {
   return std::any_of(endings.begin(), endings.end(), [&](std::string_view end) { return path.ends_with(end); });
-}
-
-std::string reason_of(const core::Error& error) {
-  if (error.code == core::Code::not_found) return "no such file";
-  if (error.code == core::Code::refused) return "permission denied";
-  return error.text;
 }
 
 }  // namespace
@@ -71,7 +66,7 @@ class CertificatesBuilder {
     core::Result<std::string> text = core::read_pem(source_, value.text);
     if (text) return std::move(text).value();
     const bool missing = text.error().code == core::Code::not_found;
-    problems_.error(missing ? "file-missing" : "file-unreadable", value.place, fmt::format("{}: cannot read {}: {}", what, core::pem_name(value.text), reason_of(text.error())));
+    problems_.error(missing ? "file-missing" : "file-unreadable", value.place, fmt::format("{}: cannot read {}: {}", what, core::pem_name(value.text), core::why_unreadable(text.error())));
     return std::nullopt;
   }
 
@@ -99,9 +94,11 @@ class CertificatesBuilder {
     note_file(file.text);
     core::TlsIdentity& identity = made_.entries_.back().identity;
     const core::Result<std::string_view> der = source_.read(file.text);
-    core::Result<core::OcspStaple> staple = der ? core::read_ocsp(der.value(), identity.certificate(), std::time(nullptr)) : core::Result<core::OcspStaple>(core::Error{der.error().code, reason_of(der.error()), 0});
+    core::Result<core::OcspStaple> staple = der ? core::read_ocsp(der.value(), identity.certificate(), std::time(nullptr)) : core::Result<core::OcspStaple>(core::Error{der.error().code, core::why_unreadable(der.error()), 0});
     if (staple) {
       identity.set_staple(std::move(staple).value());
+    } else if (!der && source_.served(file.text)) {
+      problems_.error("file-unreadable", file.place, fmt::format("{}: cannot read {}: {}", what, file.text, staple.error().text), "the response that is shown was read from it");
     } else {
       problems_.warning("bad-ocsp", file.place, fmt::format("{}: {}: {}", what, file.text, staple.error().text), "it is not shown");
     }
@@ -170,18 +167,28 @@ class CertificatesBuilder {
     const auto listed = source_.list(directory.text);
     if (!listed) {
       const bool missing = listed.error().code == core::Code::not_found;
-      if (missing && directory.text == usual_directory) return;
-      problems_.warning("directory-missing", directory.place, fmt::format("gateway.tls.certsDir cannot be read: {}", missing ? "no such directory" : reason_of(listed.error())), "it is ignored");
+      if (missing && directory.text == usual_directory && !source_.served(directory.text)) return;
+      tell_unread_directory("gateway.tls.certsDir", directory, listed.error(), source_, problems_);
       return;
     }
     std::vector<std::string> certificates, keys;
     const size_t depth = static_cast<size_t>(std::count(directory.text.begin(), directory.text.end(), '/')) + (directory.text.ends_with('/') ? 0 : 1);
-    for (const std::string& path : listed.value()) {
+    std::vector<std::string> paths = listed.value().files;
+    for (const std::string& path : listed.value().broken) {
+      if (source_.served(path)) paths.push_back(path);  // a certificate that serves does not go without a word
+      else tell_broken(path);
+    }
+    for (const std::string& path : paths) {
       if (static_cast<size_t>(std::count(path.begin(), path.end(), '/')) != depth) continue;
       if (ends_with_any(path, {".crt", ".cert", ".pem"})) certificates.push_back(path);
       if (ends_with_any(path, {".key"})) keys.push_back(path);
     }
     pair_up(certificates, keys);
+  }
+
+  void tell_broken(const std::string& path) {
+    const auto content = source_.read(path);
+    if (!content) problems_.warning("broken-link", Place{path, 0, 0, 0}, fmt::format("gateway.tls.certsDir: {}", core::why_unreadable(content.error())), "it is ignored");
   }
 
   void pair_up(const std::vector<std::string>& certificates, const std::vector<std::string>& keys) {

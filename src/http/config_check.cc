@@ -238,6 +238,19 @@ void check_config(const Config& config, Problems& problems) {
   }
 }
 
+void tell_unread_directory(const std::string& key, const PlacedText& directory, const core::Error& error, const core::Source& source, Problems& problems) {
+  const bool missing = error.code == core::Code::not_found;
+  const std::string why = missing && error.system != 0 ? "no such directory" : core::why_unreadable(error);
+  const std::string message = fmt::format("{} cannot be read: {}", key, why);
+  if (source.served(directory.text)) {
+    problems.error("directory-unreadable", directory.place, message, "what serves was read from it; if it is to go: gomactl reload --force");
+  } else if (missing) {
+    problems.warning("directory-missing", directory.place, message, "it is ignored");
+  } else {
+    problems.error("directory-unreadable", directory.place, message);
+  }
+}
+
 namespace {
 
 // Every type that Goma Gateway has.

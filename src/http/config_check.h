@@ -11,4 +11,9 @@ namespace goma::http {
 // Adds a problem for every broken rule.
 void check_config(const Config& config, core::Problems& problems);
 
+// The directory of this key could not be read: an error where what serves was read from it, or when it is there; one that
+// is not there at the first start is a warning.
+void tell_unread_directory(const std::string& key, const core::PlacedText& directory, const core::Error& error, const core::Source& source,
+                           core::Problems& problems);
+
 }  // namespace goma::http

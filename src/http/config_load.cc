@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "core/text.h"
+#include "core/yaml_trap.h"
 #include "http/config.h"
 #include "http/config_check.h"
 #include "http/config_expand.h"
@@ -37,13 +39,6 @@ bool Config::serves_https() const {
 
 namespace {
 
-// What a person wants to hear about a file that cannot be read.
-std::string reason_of(const core::Error& error) {
-  if (error.code == core::Code::not_found) return "no such file";
-  if (error.code == core::Code::refused) return "permission denied";
-  return error.text;
-}
-
 // Loading one configuration; lives as long as the loading.
 class Loader {
  public:
@@ -55,10 +50,12 @@ class Loader {
   void tell_unset() const { unset_.tell(problems_); }
 
  private:
-  const core::yaml::Node* read_file(const std::string& path, const Place& named_by);
+  std::optional<std::string_view> read_text(const std::string& path, const Place& named_by);
+  const core::yaml::Node* parse(const std::string& path, std::string_view text);
   void read_main();
   void read_extra();
   void read_extra_file(const std::string& path);
+  void read_broken(const std::string& path);
   void fold_old_timeouts();
   void fold_timeout(const std::optional<int>& old, const char* old_key, const char* key, int& into);
   void fold_routes();
@@ -71,16 +68,19 @@ class Loader {
   UnsetVariables unset_;
 };
 
-// The root of a file, kept by the configuration. Null when it is empty or wrong.
-const core::yaml::Node* Loader::read_file(const std::string& path, const Place& named_by) {
+// The text of a file, or nothing after adding a problem.
+std::optional<std::string_view> Loader::read_text(const std::string& path, const Place& named_by) {
   const auto text = source_.read(path);
-  if (!text) {
-    const bool missing = text.error().code == core::Code::not_found;
-    const std::string what = named_by.known() ? fmt::format("cannot read the file {}", path) : "cannot read the configuration";
-    problems_.error(missing ? "file-missing" : "file-unreadable", named_by.known() ? named_by : Place{path, 0, 0, 0}, fmt::format("{}: {}", what, reason_of(text.error())));
-    return nullptr;
-  }
-  auto document = core::yaml::parse(path, text.value(), problems_, [this](std::string& scalar) { return expand_(scalar); });
+  if (text) return text.value();
+  const bool missing = text.error().code == core::Code::not_found;
+  const std::string what = named_by.known() ? fmt::format("cannot read the file {}", path) : "cannot read the configuration";
+  problems_.error(missing ? "file-missing" : "file-unreadable", named_by.known() ? named_by : Place{path, 0, 0, 0}, fmt::format("{}: {}", what, core::why_unreadable(text.error())));
+  return std::nullopt;
+}
+
+// The root of a file, kept by the configuration. Null when it is empty or wrong.
+const core::yaml::Node* Loader::parse(const std::string& path, std::string_view text) {
+  auto document = core::yaml::parse(path, text, problems_, [this](std::string& scalar) { return expand_(scalar); });
   if (document == nullptr) return nullptr;
   config_.documents.push_back(std::move(document));
   const core::yaml::Node* root = config_.documents.back()->root();
@@ -89,7 +89,8 @@ const core::yaml::Node* Loader::read_file(const std::string& path, const Place& 
 }
 
 void Loader::read_main() {
-  const core::yaml::Node* root = read_file(config_.path, {});
+  const std::optional<std::string_view> text = read_text(config_.path, {});
+  const core::yaml::Node* root = text ? parse(config_.path, *text) : nullptr;
   ReadContext context{problems_, "", false, refusal_of};
   if (root != nullptr) core::read(*root, file_section, &config_, context);
   // A file that was cut to nothing must not take every route down.
@@ -126,8 +127,50 @@ void Loader::fold_old_timeouts() {
   if (gateway.networking.passive_health_check.max_fails < 1) gateway.networking.passive_health_check.max_fails = PassiveHealthConf{}.max_fails;
 }
 
+namespace {
+
+constexpr std::string_view sections[] = {"routes", "middlewares", "gateway"};
+
+// The key that begins a line; without its quotes.
+std::string_view key_of(std::string_view line) {
+  std::string_view key = core::trim(line.substr(0, line.find(':')));
+  if (key.size() > 2 && (key.front() == '"' || key.front() == '\'') && key.back() == key.front()) key = key.substr(1, key.size() - 2);
+  return key.size() == line.size() ? std::string_view() : key;
+}
+
+bool begins_section(std::string_view line) {
+  const std::string_view key = key_of(line);
+  return key.size() < 16 && std::any_of(std::begin(sections), std::end(sections), [key](std::string_view s) { return core::edit_distance(key, s) <= 1; });
+}
+
+// Whether this was meant as a configuration at all, misspelt or not. Who may lay a file or a link into the directory must
+// not learn from findings what is in a file that only we may read.
+bool is_meant_as_configuration(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  if (core::trim(text.substr(0, 4096)).starts_with('{')) {
+    return std::any_of(std::begin(sections), std::end(sections), [text](std::string_view s) { return text.find(s) != std::string_view::npos; });
+  }
+  std::optional<size_t> level;  // how far the first key is indented
+  for (const std::string_view line : core::split(text, '\n')) {
+    const std::string_view words = core::trim(line);
+    if (words.empty() || words.front() == '#' || words.starts_with("---") || words.front() == '%') continue;
+    const size_t indent = line.find_first_not_of(" \t");
+    if (!level) level = indent;
+    if (indent <= *level && begins_section(line)) return true;
+  }
+  return !level;
+}
+
+}  // namespace
+
 void Loader::read_extra_file(const std::string& path) {
-  const core::yaml::Node* root = read_file(path, config_.gateway.extra_config.directory.place);
+  const std::optional<std::string_view> text = read_text(path, config_.gateway.extra_config.directory.place);
+  if (!text) return;
+  if (!core::yaml::foreign_encoding(path, *text) && !is_meant_as_configuration(*text)) {
+    problems_.error("no-configuration", Place{path, 0, 0, 0}, "the file is no configuration: it has neither routes nor middlewares", "it does not belong into gateway.extraConfig.directory");
+    return;
+  }
+  const core::yaml::Node* root = parse(path, *text);
   if (root == nullptr) return;
   ExtraFile extra;
   ReadContext context{problems_, "", false, refusal_of};
@@ -141,18 +184,30 @@ bool is_yaml_name(std::string_view path) {
   return ends_with(".yml") || ends_with(".yaml");
 }
 
+// What is no file with the name of a configuration is nobody's loss; a link may have been a whole directory.
+void Loader::read_broken(const std::string& path) {
+  if (is_yaml_name(path)) return read_extra_file(path);
+  const core::Error error = source_.read(path).error();
+  const bool lost = source_.served(path);
+  if (error.code == core::Code::invalid && !lost) return;
+  const PlacedText& directory = config_.gateway.extra_config.directory;
+  const std::string message = fmt::format("gateway.extraConfig.directory: {}: {}", path, core::why_unreadable(error));
+  if (lost || error.code == core::Code::refused) {
+    problems_.error("broken-link", directory.place, message, lost ? "what serves was read from it" : "");
+  } else {
+    problems_.warning("broken-link", directory.place, message, "it is ignored");
+  }
+}
+
 void Loader::read_extra() {
   const PlacedText& directory = config_.gateway.extra_config.directory;
   if (directory.text.empty()) return;
-  const auto files = source_.list(directory.text);
-  if (!files) {
-    problems_.warning("directory-missing", directory.place, fmt::format("gateway.extraConfig.directory cannot be read: {}", files.error().code == core::Code::not_found ? "no such directory" : reason_of(files.error())),
-                      "it is ignored");
-    return;
-  }
-  for (const std::string& path : files.value()) {
+  const auto listing = source_.list(directory.text, core::Reach::within);
+  if (!listing) return tell_unread_directory("gateway.extraConfig.directory", directory, listing.error(), source_, problems_);
+  for (const std::string& path : listing.value().files) {
     if (is_yaml_name(path)) read_extra_file(path);
   }
+  for (const std::string& path : listing.value().broken) read_broken(path);
 }
 
 bool is_blank(const PlacedText& text) { return core::trim(text.text).empty(); }

@@ -11,6 +11,7 @@
 
 #include "core/health_zone.h"
 #include "core/meaning.h"
+#include "core/tls_files.h"
 #include "http/config_tables.h"
 #include "http/upstream.h"
 
@@ -143,6 +144,21 @@ std::string meaning_of(const MiddlewareConf& conf, std::span<const ModuleInfo* c
   return meaning;
 }
 
+// Files of certificates: those that clients are shown, and those that backends and Redis are judged by or shown.
+std::vector<std::string> certificate_files(const Site& site) {
+  std::vector<std::string> files = site.certificates().files();
+  if (site.redis() != nullptr) files.insert(files.end(), site.redis()->tls_files.begin(), site.redis()->tls_files.end());
+  for (const RouteConf& route : site.config().gateway.routes) {
+    const BackendTlsConf& tls = route.security.tls;
+    for (const core::PlacedText* file : {&tls.root_cas, &tls.client_cert, &tls.client_key}) {
+      if (route.enabled && !file->text.empty() && !core::is_inline_pem(file->text)) files.push_back(file->text);
+    }
+  }
+  std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  return files;
+}
+
 }  // namespace
 
 std::vector<core::RuleSection> rule_sections(std::span<const ModuleInfo* const> modules) {
@@ -169,8 +185,7 @@ core::Plan plan_of(const Site& site, std::span<const ModuleInfo* const> modules)
   plan.log_max_age_days = log.max_age_days;
   const ExtraConfigConf& extra = config.gateway.extra_config;
   if (extra.watch && !extra.directory.text.empty()) plan.watch.push_back(extra.directory.text);
-  plan.certificates = site.certificates().files();
-  if (site.redis() != nullptr) plan.certificates.insert(plan.certificates.end(), site.redis()->tls_files.begin(), site.redis()->tls_files.end());
+  plan.certificates = certificate_files(site);
   for (const Route& route : site.routes()) plan.routes += route.listed ? 1 : 0;
   plan.middlewares = config.middlewares.size();
   plan.limit_zone_bytes = config.gateway.shared_memory.limits.bytes;

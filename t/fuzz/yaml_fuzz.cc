@@ -15,7 +15,7 @@ class OneFile : public goma::core::Source {
     if (path != "goma.yml") return goma::core::Error{goma::core::Code::not_found, "no such file", 0};
     return text_;
   }
-  goma::core::Result<std::vector<std::string>> list(const std::string&) override { return goma::core::Error{goma::core::Code::not_found, "no such directory", 0}; }
+  goma::core::Result<goma::core::Listing> list(const std::string&, goma::core::Reach) override { return goma::core::Error{goma::core::Code::not_found, "no such directory", 0}; }
   std::optional<std::string_view> env(const std::string& name) override { return name == "A" ? std::optional<std::string_view>("a: [1") : std::nullopt; }
 
  private:

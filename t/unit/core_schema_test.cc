@@ -184,7 +184,7 @@ class Variables : public Source {
  public:
   std::map<std::string, std::string> all;
   Result<std::string_view> read(const std::string&) override { return Error{Code::not_found, "", 0}; }
-  Result<std::vector<std::string>> list(const std::string&) override { return Error{Code::not_found, "", 0}; }
+  Result<Listing> list(const std::string&, Reach) override { return Error{Code::not_found, "", 0}; }
   std::optional<std::string_view> env(const std::string& name) override {
     const auto found = all.find(name);
     return found == all.end() ? std::nullopt : std::optional<std::string_view>(found->second);

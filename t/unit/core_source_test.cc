@@ -52,9 +52,9 @@ void check_answers(Source& source) {
   CHECK(source.read("sub").error().code == Code::invalid);
   const auto names = source.list("sub");
   CHECK(names.ok());
-  CHECK_EQ(names.value().size(), 2U);
-  CHECK_EQ(names.value()[0], "sub/b.yml");
-  CHECK_EQ(names.value()[1], "sub/deep/c.yml");
+  CHECK_EQ(names.value().files.size(), 2U);
+  CHECK_EQ(names.value().files[0], "sub/b.yml");
+  CHECK_EQ(names.value().files[1], "sub/deep/c.yml");
   CHECK(source.list("nothing").error().code == Code::not_found);
   CHECK_EQ(std::string(source.env("GOMA_UNIT_SET").value_or("-")), "value");
   CHECK(!source.env("GOMA_UNIT_UNSET").has_value());
@@ -117,6 +117,41 @@ void large_and_odd_files_are_refused() {
   CHECK(disk.read("fifo").error().code == Code::invalid);  // and does not hang
 }
 
+// What served is remembered by name; an empty directory in its place is not taken for it.
+void what_serves_is_remembered() {
+  const Place place;
+  CHECK_EQ(::mkdir((place.directory + "/sub").c_str(), 0700), 0);
+  place.write("sub/b.yml", "b");
+  place.write("a.yml", "a");
+  DiskSource first(place.directory);
+  CHECK(first.read("a.yml").ok());
+  CHECK(first.list("sub").ok());
+  CHECK(first.read("sub/b.yml").ok());
+  CHECK(!first.read("missing").ok());
+  CHECK(!first.served("a.yml"));
+  const auto fd = first.seal();
+  CHECK(fd.ok());
+  auto bundle = BundleSource::open(fd.value());
+  CHECK(bundle.ok());
+  ::close(fd.value());
+  const auto list_anew = [&] {
+    DiskSource next(place.directory);
+    next.succeed(**bundle);
+    CHECK(next.served("a.yml"));
+    CHECK(next.served("sub"));
+    CHECK(!next.served("missing"));
+    CHECK(!next.served("su"));
+    const auto listing = next.list("sub");
+    return listing ? std::to_string(listing.value().files.size()) : listing.error().text.substr(0, 11);
+  };
+  CHECK_EQ(list_anew(), "1");
+  CHECK_EQ(::unlink((place.directory + "/sub/b.yml").c_str()), 0);
+  CHECK_EQ(list_anew(), "0");
+  CHECK_EQ(::rename((place.directory + "/sub").c_str(), (place.directory + "/away").c_str()), 0);
+  CHECK_EQ(::mkdir((place.directory + "/sub").c_str(), 0700), 0);
+  CHECK_EQ(list_anew(), "it is empty");
+}
+
 }  // namespace
 
-GOMA_TESTS(a_bundle_answers_as_the_disk_did, a_bundle_cannot_be_changed, garbage_is_no_bundle, large_and_odd_files_are_refused)
+GOMA_TESTS(what_serves_is_remembered, a_bundle_answers_as_the_disk_did, a_bundle_cannot_be_changed, garbage_is_no_bundle, large_and_odd_files_are_refused)

@@ -23,7 +23,7 @@ struct OneFile final : Source {
     if (path != "site.pem") return Error{Code::not_found, "not there", 0};
     return std::string_view(content);
   }
-  Result<std::vector<std::string>> list(const std::string&) override { return Error{Code::not_found, "not there", 0}; }
+  Result<Listing> list(const std::string&, Reach) override { return Error{Code::not_found, "not there", 0}; }
   std::optional<std::string_view> env(const std::string&) override { return std::nullopt; }
 };
 

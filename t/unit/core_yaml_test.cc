@@ -55,11 +55,41 @@ void aliases_share_and_merges_yield() {
   CHECK_EQ(p.root().find("list")->find("z")->text, "4");
 }
 
-void the_first_document_counts() {
-  const Parsed p = parsed("a: 1\n---\nb: 2\n");
-  CHECK(p.root().find("a") != nullptr);
-  CHECK_EQ(p.problems.warnings(), 1);
-  CHECK_EQ(p.problems.errors(), 0);
+// What is in a second document may be what protects the first; what is nothing does no harm.
+void there_is_one_document() {
+  for (const char* text : {"a: 1\n", "---\na: 1\n", "a: 1\n---\n", "a: 1\n...\n", "a: 1\n...\n---\n# nothing\n", "%YAML 1.1\n---\na: 1\n", "{a: 1}\n# end\n"}) {
+    CHECK_EQ(code_of(text), "accepted");
+  }
+  for (const char* text : {"a: 1\n---\nb: 2\n", "a: 1\n...\nb: 2\n", "a: 1\n...\n---\nb: 2\n", "{a: 1}\nb: 2\n", "{a: 1}}\n", "[1]\n]\n"}) {
+    CHECK_EQ(code_of(text), "yaml-documents");
+  }
+  CHECK_EQ(code_of("  a: 1\nb: 2\n"), "yaml-indent");
+}
+
+void other_encodings_are_named() {
+  const auto wide = [](std::string_view text, size_t before, size_t after) {
+    std::string out;
+    for (const char c : text) out.append(before, '\0').append(1, c).append(after, '\0');
+    return out;
+  };
+  constexpr std::string_view text = "version: 2\ngateway: {}\n";
+  const std::pair<std::string, const char*> cases[] = {
+      {"\xFF\xFE" + wide(text, 0, 1), "UTF-16LE"},           {"\xFE\xFF" + wide(text, 1, 0), "UTF-16BE"},
+      {std::string("\xFF\xFE\0\0", 4) + wide(text, 0, 3), "UTF-32LE"}, {std::string("\0\0\xFE\xFF", 4) + wide(text, 3, 0), "UTF-32BE"},
+      {wide(text, 0, 1), "UTF-16LE"},                        {wide(text, 1, 0), "UTF-16BE"},
+      {wide(text, 0, 3), "UTF-32LE"},                        {wide(text, 3, 0), "UTF-32BE"}};
+  for (const auto& [bytes, name] : cases) {
+    const Parsed p = parsed(bytes);
+    CHECK(p.document == nullptr);
+    CHECK_EQ(p.problems.list().front().message, std::string("the file is ") + name + "; a configuration is UTF-8");
+    CHECK(p.problems.render().find('\0') == std::string::npos);
+  }
+  CHECK_EQ(parsed("\xEF\xBB\xBF" "a: 1\n").root().find("a")->text, "1");
+  CHECK_EQ(parsed("\xEF\xBB\xBF" "a: 1\n").root().find("a")->place().column, 4);
+  CHECK_EQ(code_of("\xEF\xBB\xBF"), "accepted");
+  CHECK_EQ(code_of("a: 1\n\xEF\xBB\xBF" "b: 2\n"), "yaml-encoding");
+  CHECK_EQ(code_of("\xEF\xBB\xBF\xEF\xBB\xBF" "b: 2\n"), "yaml-encoding");
+  CHECK_EQ(code_of(std::string("a: \0\n", 6)), "yaml-encoding");
 }
 
 void structure_is_safe_from_variables() {
@@ -139,6 +169,6 @@ void carets_follow_a_mask() {
 
 }  // namespace
 
-GOMA_TESTS(places_count_characters, empty_text_is_no_root, nulls_are_plain_only, aliases_share_and_merges_yield, the_first_document_counts,
+GOMA_TESTS(places_count_characters, empty_text_is_no_root, nulls_are_plain_only, aliases_share_and_merges_yield, there_is_one_document, other_encodings_are_named,
            structure_is_safe_from_variables, limits_hold, depth_counts_through_aliases, findings_come_in_file_order_and_once,
            at_most_fifty_are_shown, secrets_and_control_bytes_are_not_shown, carets_follow_a_mask)

@@ -41,7 +41,7 @@ class TextSource final : public core::Source {
  public:
   explicit TextSource(std::string text) : text_(std::move(text)) {}
   core::Result<std::string_view> read(const std::string&) override { return std::string_view(text_); }
-  core::Result<std::vector<std::string>> list(const std::string&) override { return core::Error{core::Code::not_found, "none", 0}; }
+  core::Result<core::Listing> list(const std::string&, core::Reach) override { return core::Error{core::Code::not_found, "none", 0}; }
   std::optional<std::string_view> env(const std::string&) override { return std::nullopt; }
 
  private:

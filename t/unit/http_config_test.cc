@@ -23,12 +23,12 @@ class Files : public core::Source {
     if (found == files.end()) return core::Error{core::Code::not_found, "no such file", 0};
     return std::string_view(found->second);
   }
-  core::Result<std::vector<std::string>> list(const std::string& directory) override {
-    std::vector<std::string> found;
+  core::Result<core::Listing> list(const std::string& directory, core::Reach) override {
+    core::Listing found;
     for (const auto& [path, text] : files) {
-      if (path.substr(0, directory.size() + 1) == directory + "/") found.push_back(path);
+      if (path.substr(0, directory.size() + 1) == directory + "/") found.files.push_back(path);
     }
-    if (found.empty()) return core::Error{core::Code::not_found, "no such directory", 0};
+    if (found.files.empty()) return core::Error{core::Code::not_found, "no such directory", 0};
     return found;
   }
   std::optional<std::string_view> env(const std::string& name) override {

@@ -23,7 +23,7 @@ class Files : public core::Source {
     if (found == files.end()) return core::Error{core::Code::not_found, "no such file", 0};
     return std::string_view(found->second);
   }
-  core::Result<std::vector<std::string>> list(const std::string&) override { return core::Error{core::Code::not_found, "no such directory", 0}; }
+  core::Result<core::Listing> list(const std::string&, core::Reach) override { return core::Error{core::Code::not_found, "no such directory", 0}; }
   std::optional<std::string_view> env(const std::string& name) override {
     const auto found = variables.find(name);
     return found == variables.end() ? std::nullopt : std::optional<std::string_view>(found->second);
