@@ -71,7 +71,7 @@ LINES = [  # id, what, bytes, allowed answers, requests the backend may see
     ("A15", "two Hosts", get(b"Host: b.test"), BAD, 0),
     ("A15", "two equal Hosts", get(b"Host: a.test"), BAD, 0),
     *[("A15", "Host " + repr(v), get(host=b"Host: " + v + b"\r\n"), BAD, 0)
-      for v in (b"", b"a b", b"a:80@evil", b"a/b", b"[::1", b"a:99999", b"a:b", b"a?b", b"a#b", b"a\\b", b"::1", b"a,b",
+      for v in (b"", b"a b", b"a:80@evil", b"a/b", b"[::1", b"a:99999", b"a:b", b"a?b", b"a#b", b"a\\b", b"::1", b"a,b", b"a..b", b".a", b"m\xc3\xbcnchen.test",
                 b"u@a", b"[::1]x", b"a:-1", b"[zz]", b"<a>", b"a%00")],
     ("A16", "absolute form for another host", get(line=b"GET http://b.test/ HTTP/1.1"), BAD, 0),
     ("A17", "HTTP/0.9", b"GET /\r\n\r\n", BAD, 0),

@@ -6,6 +6,7 @@
 
 #include "core/describe.h"
 #include "core/describe_text.h"
+#include "core/idn.h"
 #include "core/text.h"
 
 namespace goma::core {
@@ -77,6 +78,20 @@ std::string flow_map(const Field& field, const void* member) {
   return out + "}";
 }
 
+// The names among the values as people write them, where that differs.
+std::string readable(const Field& field, const void* member) {
+  if (field.kind != Kind::host && field.kind != Kind::url) return {};
+  std::string out;
+  for (size_t i = 0; i < field.count(member); ++i) {
+    const std::string_view text = field.get(member, i).text;
+    const auto url = split_url(text);
+    const std::string_view host = url ? url->host : text;
+    const std::string people = to_u_label(host);
+    if (people != host) out += fmt::format("{}{}", out.empty() ? " = " : ", ", people);
+  }
+  return out;
+}
+
 void Printer::field(const Field& field, const void* conf, const yaml::Node* value, const std::string& where, int indent, bool dash) {
   const void* member = field.member(const_cast<void*>(conf));
   const std::string name(field.name);
@@ -100,8 +115,8 @@ void Printer::field(const Field& field, const void* conf, const yaml::Node* valu
     if (node != nullptr) subtree(name, *node, indent);
     return;
   }
-  if (field.shape == Shape::single) return line(indent, dash, fmt::format("{}: {}", name, print_value(field, field.get(member, 0))), origin(value, where));
-  line(indent, dash, fmt::format("{}: {}", name, field.shape == Shape::list ? flow_list(field, member) : flow_map(field, member)), origin(value, where));
+  if (field.shape == Shape::single) return line(indent, dash, fmt::format("{}: {}", name, print_value(field, field.get(member, 0))), origin(value, where) + readable(field, member));
+  line(indent, dash, fmt::format("{}: {}", name, field.shape == Shape::list ? flow_list(field, member) : flow_map(field, member)), origin(value, where) + readable(field, member));
 }
 
 void Printer::section(const Section& section, const void* conf, const yaml::Node* node, const std::string& where, int indent, bool item) {

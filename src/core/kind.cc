@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "core/idn.h"
 #include "core/regex.h"
 #include "core/text.h"
 
@@ -190,7 +191,7 @@ Answer judge_cidr(const Field& field, const yaml::Node& node, Value&) {
   return complaint;
 }
 
-bool is_label_char(char c) { return is_alpha(c) || is_digit(c) || c == '-' || c == '_' || (static_cast<unsigned char>(c) >= 0x80); }
+bool is_label_char(char c) { return is_alpha(c) || is_digit(c) || c == '-' || c == '_'; }
 
 // Names as DNS has them: at most 253 bytes, labels of 1 to 63 without '-' at the ends.
 bool is_host_name(std::string_view name) {
@@ -225,12 +226,48 @@ bool is_host_pattern(std::string_view text) {
   return dot == std::string_view::npos || is_host_name(text.substr(dot + 1));
 }
 
-Answer judge_host(const Field& field, const yaml::Node& node, Value&) {
-  if (is_host_pattern(node.text)) return std::nullopt;
+// Writes the name [begin, end) of the text in its one form: A-labels, an IPv6 address as short as it gets.
+Answer write_host(const yaml::Node& node, size_t begin, size_t end, Value& value) {
+  const std::string_view host = std::string_view(node.text).substr(begin, end - begin);
+  std::string made;
+  in6_addr address{};
+  if (host.find(':') != std::string_view::npos && inet_pton(AF_INET6, std::string(host).c_str(), &address) == 1) {
+    char text[INET6_ADDRSTRLEN];
+    made = inet_ntop(AF_INET6, &address, text, sizeof text);
+  } else if (!is_ascii(host)) {
+    Result<std::string> label = to_a_label(host);
+    if (!label) {
+      Complaint complaint;
+      complaint.code = "bad-host";
+      complaint.message = fmt::format("the name \"{}\" is no host name: {}", host, label.error().text);
+      return complaint;
+    }
+    made = std::move(label).value();
+  } else {
+    return std::nullopt;
+  }
+  if (made != host) value.made = node.text.substr(0, begin) + made + node.text.substr(end);
+  return std::nullopt;
+}
+
+// Where the name is in a host pattern: behind a "*." or "{sub}.", before a port, within brackets.
+std::pair<size_t, size_t> name_in_pattern(std::string_view text) {
+  if (text.starts_with('[')) return {1, std::min(text.find(']'), text.size())};
+  size_t begin = text.starts_with("*.") ? 2 : 0;
+  if (text.starts_with('{') && text.find("}.") != std::string_view::npos) begin = text.find("}.") + 2;
+  return {begin, std::min(text.find(':', begin), text.size())};
+}
+
+Answer judge_host(const Field& field, const yaml::Node& node, Value& value) {
+  const auto [begin, end] = name_in_pattern(node.text);
+  if (Answer refused = write_host(node, begin, end, value)) return refused;
+  if (value.made.empty() && end > begin + 1 && node.text[end - 1] == '.') value.made = node.text.substr(0, end - 1) + node.text.substr(end);
+  if (is_host_pattern(value.made.empty() ? node.text : value.made)) return std::nullopt;
   const auto url = split_url(node.text);
   std::string guess = url ? std::string(url->host) : std::string();
   Complaint complaint = wants_with("bad-host", field, node, guess);
   if (node.text.find('*') != std::string::npos) complaint.notes.push_back("\"*\" stands for the whole first label only: *.example.com");
+  if (node.text.find("..") != std::string::npos || node.text.starts_with('.')) complaint.notes.push_back("a part between two dots cannot be empty");
   return complaint;
 }
 
@@ -261,8 +298,13 @@ bool is_unix_socket(std::string_view text, bool is_url) {
   return istarts_with(text, "unix:") || istarts_with(text, "http+unix:") || istarts_with(text, "http://unix:") || (!is_url && text.ends_with(".sock"));
 }
 
-Answer judge_url(const Field& field, const yaml::Node& node, Value&) {
-  const auto parts = split_url(node.text);
+Answer judge_url(const Field& field, const yaml::Node& node, Value& value) {
+  auto parts = split_url(node.text);
+  if (parts) {
+    const auto begin = static_cast<size_t>(parts->host.data() - node.text.data());
+    if (Answer refused = write_host(node, begin, begin + parts->host.size(), value)) return refused;
+    if (!value.made.empty()) parts = split_url(value.made);
+  }
   const bool is_url = parts && (is_host_name(parts->host) || is_ip(parts->host));
   if (is_unix_socket(node.text, is_url)) {
     Complaint complaint = wants(field, node, "backends are reached over TCP: let it listen there, and write http://HOST:PORT");
@@ -354,10 +396,9 @@ std::string kind_example(const Field& field) {
   }
 }
 
-std::optional<Complaint> judge(const Field& field, const yaml::Node& node, Value& value) {
-  value.node = &node;
-  value.text = node.text;
-  if (field.kind == Kind::raw) return std::nullopt;
+namespace {
+
+Answer judge_scalar(const Field& field, const yaml::Node& node, Value& value) {
   if (!node.is_scalar()) return wants(field, node);
   const bool may_be_empty = field.kind == Kind::host || field.kind == Kind::url || field.kind == Kind::path;
   if (node.text.empty() && may_be_empty && !field.is_required && field.shape == Shape::single) return std::nullopt;  // as if absent
@@ -378,6 +419,17 @@ std::optional<Complaint> judge(const Field& field, const yaml::Node& node, Value
     case Kind::regex: return judge_regex(field, node, value);
     default: return std::nullopt;
   }
+}
+
+}  // namespace
+
+std::optional<Complaint> judge(const Field& field, const yaml::Node& node, Value& value) {
+  value.node = &node;
+  value.text = node.text;
+  if (field.kind == Kind::raw) return std::nullopt;
+  Answer answer = judge_scalar(field, node, value);
+  if (!value.made.empty()) value.text = value.made;
+  return answer;
 }
 
 }  // namespace goma::core

@@ -24,7 +24,8 @@ struct Complaint {
   std::vector<std::string> notes;
 };
 
-// Turns a scalar into a value by the field's kind; nothing when it fits. The value's views point into the node.
+// Turns a scalar into a value by the field's kind; nothing when it fits. The value's views point into the
+// node, or into the value itself: it is not to be moved.
 std::optional<Complaint> judge(const Field& field, const yaml::Node& node, Value& value);
 
 // What a kind wants, for messages and documents: "a whole number of seconds".

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/idn.h"
 #include "core/text.h"
 
 namespace goma::core {
@@ -41,7 +42,9 @@ bool split_url(std::string_view what, Purge& purge) {
   }
   what = what.substr(0, what.find_first_of("?#"));
   const size_t slash = what.find('/');
-  purge.host = to_lower(what.substr(0, slash));
+  const Result<std::string> host = to_a_label(what.substr(0, slash));
+  if (!host) return false;
+  purge.host = host.value();
   purge.name = slash == std::string_view::npos ? "/" : std::string(what.substr(slash));
   return !purge.host.empty();
 }

@@ -86,6 +86,7 @@ struct Value {
   double fraction = 0;
   std::string_view key;             // maps only
   const yaml::Node* node = nullptr;
+  std::string made;                 // the text, where it is not as it was written: judge() sees to it
 };
 
 // One key of a section. Made by field(), section() and reserved() only.

@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "core/check.h"
+#include "core/idn.h"
 #include "core/text.h"
 
 namespace goma::core {
@@ -137,8 +138,7 @@ void TlsIdentity::read_names() {
   for (int i = 0; i < sk_GENERAL_NAME_num(alternatives); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives, i);
     if (name->type != GEN_DNS) continue;
-    std::string text = to_lower(text_of(name->d.dNSName));
-    if (is_name(text)) names_.push_back(std::move(text));
+    add_name(text_of(name->d.dNSName));
   }
   const bool has_alternatives = alternatives != nullptr;
   GENERAL_NAMES_free(alternatives);
@@ -146,8 +146,17 @@ void TlsIdentity::read_names() {
   const X509_NAME* subject = X509_get_subject_name(certificate());
   const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
   if (at < 0) return;
-  std::string text = to_lower(text_of(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at))));
-  if (is_name(text)) names_.push_back(std::move(text));
+  unsigned char* utf8 = nullptr;
+  const int n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+  if (n >= 0) add_name({reinterpret_cast<const char*>(utf8), static_cast<size_t>(n)});
+  OPENSSL_free(utf8);
+}
+
+// Clients ask for A-labels, whatever the certificate is written in.
+void TlsIdentity::add_name(std::string_view name) {
+  const std::string wildcard = name.starts_with("*.") ? "*." : "";
+  const Result<std::string> label = to_a_label(name.substr(wildcard.size()));
+  if (label && is_name(wildcard + label.value())) names_.push_back(wildcard + label.value());
 }
 
 std::string TlsIdentity::issuer() const { return name_text(X509_get_issuer_name(certificate())); }

@@ -56,6 +56,7 @@ class TlsIdentity {
  private:
   TlsIdentity() = default;
   void read_names();
+  void add_name(std::string_view name);
 
   std::vector<x509_st*> chain_;
   evp_pkey_st* key_ = nullptr;

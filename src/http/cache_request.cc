@@ -33,16 +33,6 @@ bool misleads(const Headers& headers) {
   return false;
 }
 
-std::string_view canonical_host(Exchange& x) {
-  const std::string_view host = without_default_port(x.request().host, x.client().scheme);
-  bool upper = false;
-  for (const char c : host) upper |= core::lower(c) != c;
-  if (!upper) return host;
-  char* lower = x.arena().array<char>(host.size());
-  std::transform(host.begin(), host.end(), lower, [](char c) { return core::lower(c); });
-  return {lower, host.size()};
-}
-
 // What trusted proxies claim about the request (everybody else's claims are gone by now), but for addresses, which do
 // not reach the backend then, and for host and scheme, which have their place in the key.
 template <class Texts>
@@ -125,7 +115,7 @@ struct TextList {
 }  // namespace
 
 StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields) {
-  const std::string_view host = canonical_host(x);
+  const std::string_view host = without_default_port(x.request().host, x.client().scheme);
   StoreKeyMaker key = store.key();
   add_identity(key, x, host, rule, fields);
   return {key.made(), host, x.path(), &fields};
@@ -133,7 +123,7 @@ StoreQuestion store_question(Exchange& x, const ResponseStore& store, const Cach
 
 std::string_view shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields) {
   TextList list;
-  add_identity(list, x, canonical_host(x), rule, fields);
+  add_identity(list, x, without_default_port(x.request().host, x.client().scheme), rule, fields);
   return x.arena().join("goma:cache:{", core::sha256_hex(list.texts.bytes()), "}");
 }
 

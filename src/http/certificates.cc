@@ -10,7 +10,7 @@
 #include <algorithm>
 
 #include "core/text.h"
-#include "http/uri.h"
+#include "http/authority.h"
 
 namespace goma::http {
 

@@ -12,10 +12,10 @@
 
 #include "core/text.h"
 #include "core/tls_files.h"
+#include "http/authority.h"
 #include "http/certificates.h"
 #include "http/config.h"
 #include "http/config_check.h"
-#include "http/uri.h"
 
 namespace goma::http {
 

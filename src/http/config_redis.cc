@@ -37,7 +37,7 @@ constexpr Field redis_tls_fields[] = {
     field<&RedisTlsConf::ca>("clientCa", "The authorities that the servers' certificates must come from: a file, PEM, or base64 of PEM; empty means the machine's.", also(ca_names), example("/etc/goma/tls/redis-ca.pem")),
     field<&RedisTlsConf::client_cert>("clientCert", "The certificate shown to servers that ask for one: a file, PEM, or base64 of PEM.", also(inner_cert_names), example("/etc/goma/tls/redis.crt")),
     field<&RedisTlsConf::client_key>("clientKey", "Its private key: a file, PEM, or base64 of PEM.", as(Kind::secret), also(inner_key_names), example("/etc/goma/tls/redis.key")),
-    field<&RedisTlsConf::server_name>("serverName", "The name that is asked for (SNI) and that certificates must be for; empty means the host of each server.", also(inner_server_names), addition, example("redis.internal")),
+    field<&RedisTlsConf::server_name>("serverName", "The name that is asked for (SNI) and that certificates must be for; empty means the host of each server.", as(Kind::host), also(inner_server_names), addition, example("redis.internal")),
     field<&RedisTlsConf::insecure_skip_verify>("insecureSkipVerify", "Accept any certificate. For tests only.", also(inner_insecure_names), addition),
     field<&RedisTlsConf::min_version>("minVersion", "The oldest version of TLS that is spoken; never below 1.2.", one_of(version_words), also(inner_min_names), addition),
     field<&RedisTlsConf::max_version>("maxVersion", "The newest version of TLS that is spoken.", one_of(version_words), also(inner_max_names), addition),

@@ -236,7 +236,7 @@ constexpr Field backend_tls_fields[] = {
     field<&BackendTlsConf::root_cas>("rootCAs", "The authorities that backends' certificates must come from: a file, PEM, or base64 of PEM; empty means the machine's.", example("/etc/goma/tls/backend-ca.pem")),
     field<&BackendTlsConf::client_cert>("clientCert", "The certificate shown to backends that ask for one, followed by its issuers: a file, PEM, or base64 of PEM.", example("/etc/goma/tls/client.crt")),
     field<&BackendTlsConf::client_key>("clientKey", "Its private key: a file, PEM, or base64 of PEM.", as(Kind::secret), example("/etc/goma/tls/client.key")),
-    field<&BackendTlsConf::server_name>("serverName", "The name that is asked for (SNI) and that the certificate must be for; empty means the backend's host.", addition, example("backend.internal")),
+    field<&BackendTlsConf::server_name>("serverName", "The name that is asked for (SNI) and that the certificate must be for; empty means the backend's host.", as(Kind::host), addition, example("backend.internal")),
 };
 constexpr Section backend_tls_section = section_of<BackendTlsConf>("gateway.routes[].security.tls", "TLS towards the backends of the route.", backend_tls_fields);
 

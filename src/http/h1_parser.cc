@@ -10,6 +10,7 @@
 
 #include "core/scan.h"
 #include "core/text.h"
+#include "http/authority.h"
 #include "http/uri.h"
 
 namespace goma::http {
@@ -347,7 +348,7 @@ bool split_absolute(std::string_view target, RequestHead& out, std::string_view&
   rest = target.substr(colon + 3);
   out.host = rest.substr(0, rest.find_first_of("/?"));
   rest.remove_prefix(out.host.size());
-  return validate_authority(out.host);
+  return !out.host.empty();
 }
 
 // Path and query from what begins with '/' or '?' or is empty. A raw backslash is refused in the path only: browsers send
@@ -424,30 +425,24 @@ bool passes_in_trailers(HeaderId id, std::string_view name) {
   return allowed_in_trailers(id) && !core::istarts_with(name, "x-forwarded-") && !core::istarts_with(name, "x-real-");
 }
 
-bool same_authority(std::string_view a, std::string_view b, std::string_view scheme) {
-  if (core::iequals(a, b)) return true;
-  const HostPort left = split_host_port(a);
-  const HostPort right = split_host_port(b);
-  const std::string_view usual = core::iequals(scheme, "https") ? "443" : "80";
-  return core::iequals(left.host, right.host) &&
-         (left.port.empty() ? usual : left.port) == (right.port.empty() ? usual : right.port);
-}
-
 namespace {
 
 // RFC 9110 7.2, RFC 9112 3.2: one Host, well-formed, and no contradiction to the target.
-bool check_host(const Facts& facts, RequestHead& out, ParseError& error) {
+bool check_host(const Facts& facts, core::Arena& arena, RequestHead& out, ParseError& error) {
   if (facts.hosts > 1) return refuse(error, 400, "two-hosts", "more than one Host");
+  if (!out.host.empty() && (out.host = canonical_authority(out.host, arena)).empty()) return refuse(error, 400, "bad-target", "the request target is no URL with a host");
   if (facts.hosts == 0) {
     if (out.minor_version > 0) return refuse(error, 400, "no-host", "an HTTP/1.1 request without Host");
     return true;
   }
-  if (!validate_authority(facts.host)) return refuse(error, 400, "bad-host", "Host is not a host with an optional port");
+  const std::string_view host = canonical_authority(facts.host, arena);
+  if (host.empty()) return refuse(error, 400, "bad-host", "Host is not a host with an optional port");
+  if (host.data() != facts.host.data()) out.headers.set(HeaderId::host, host);
   if (out.host.empty()) {
-    out.host = facts.host;
+    out.host = host;
     return true;
   }
-  if (!same_authority(out.host, facts.host, out.scheme)) {
+  if (!same_authority(out.host, host, out.scheme)) {
     return refuse(error, 400, "host-mismatch", "the request target names another host than Host");
   }
   return true;
@@ -470,7 +465,7 @@ bool parse_request_line(std::string_view lines, RequestHead& out, ParseError& er
   return read_request_line(at, at + lines.size(), out, error);
 }
 
-bool parse_request(std::string_view head, core::Arena&, const Limits& limits, RequestHead& out, ParseError& error) {
+bool parse_request(std::string_view head, core::Arena& arena, const Limits& limits, RequestHead& out, ParseError& error) {
   if (!ends_line(head)) return refuse(error, 400, "bad-head", "the head does not end with an empty line");
   const char* at = head.data();
   const char* const end = at + head.size();
@@ -478,7 +473,7 @@ bool parse_request(std::string_view head, core::Arena&, const Limits& limits, Re
   if (!is_delimited(head)) return refuse(error, 400, "bad-head", "the head does not end with an empty line");
   Facts facts;
   if (!parse_fields(at, end, limits, out.headers, &out.dropped, facts, error)) return false;
-  if (!frame(facts, out.minor_version, out.body, error) || !check_host(facts, out, error) || !check_expect(facts, out, error)) {
+  if (!frame(facts, out.minor_version, out.body, error) || !check_host(facts, arena, out, error) || !check_expect(facts, out, error)) {
     return false;
   }
   out.keep_alive = keeps_alive(facts, out.minor_version);

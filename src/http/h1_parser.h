@@ -99,8 +99,6 @@ bool check_target(RequestHead& out, ParseError& error);
 bool is_continue(std::string_view expectation);
 // RFC 9110 8.6: digits only, at most 63 bits.
 bool parse_length(std::string_view text, uint64_t& length);
-// The same place, though one of them may spell the default port of the scheme out. Requires: validate_authority of both.
-bool same_authority(std::string_view a, std::string_view b, std::string_view scheme);
 // Whether a field of a trailer section may go on: defined for there, and no claim about who the client is.
 bool passes_in_trailers(HeaderId id, std::string_view name);
 

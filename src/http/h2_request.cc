@@ -10,7 +10,7 @@
 
 #include "core/scan.h"
 #include "core/text.h"
-#include "http/uri.h"
+#include "http/authority.h"
 
 namespace goma::http {
 
@@ -115,9 +115,9 @@ bool H2Request::understand_authority(ParseError& error) {
   const std::string_view host = head_.headers.get(HeaderId::host);
   if (hosts_ > 1) return refuse(error, 400, "two-hosts", "more than one Host");
   if (authority_.empty() && hosts_ == 0) return refuse(error, 400, "no-host", "neither :authority nor Host");
-  const std::string_view named = authority_.empty() ? host : authority_;
-  if (!validate_authority(named)) return refuse(error, 400, "bad-host", "the authority is not a host with an optional port");
-  if (hosts_ != 0 && (!validate_authority(host) || !same_authority(named, host, scheme_))) {
+  const std::string_view named = canonical_authority(authority_.empty() ? host : authority_, arena_);
+  if (named.empty()) return refuse(error, 400, "bad-host", "the authority is not a host with an optional port");
+  if (hosts_ != 0 && !same_authority(named, canonical_authority(host, arena_), scheme_)) {
     return refuse(error, 400, "host-mismatch", ":authority names another host than Host");
   }
   head_.host = named;

@@ -9,8 +9,9 @@
 #include <map>
 #include <optional>
 
+#include "core/idn.h"
 #include "core/text.h"
-#include "http/uri.h"
+#include "http/authority.h"
 
 namespace goma::http {
 
@@ -123,6 +124,8 @@ void ForwardChecker::targets(const std::string& where, const PlacedText& one, co
   core::RelayTarget ignored;
   const auto check = [&](const std::string& key, const PlacedText& text) {
     if (parse_relay_target(text.text, ignored)) return;
+    const core::Result<std::string> label = core::to_a_label(split_host_port(text.text).host);
+    if (!label) return problems.error("bad-target", text.place, fmt::format("{}.{}: the name in \"{}\" is no host name: {}", where, key, text.text, label.error().text));
     problems.error("bad-target", text.place, fmt::format("{}.{} wants host:port, got \"{}\"", where, key, text.text), "for example 127.0.0.1:5432");
   };
   if (one.place.known()) check("target", one);
@@ -169,6 +172,10 @@ void ForwardChecker::forward(const std::string& where, const ForwardConf& conf) 
 
 bool parse_relay_target(std::string_view text, core::RelayTarget& into) {
   const HostPort parts = split_host_port(text);
+  if (!core::is_ascii(parts.host)) {
+    const core::Result<std::string> label = core::to_a_label(parts.host);
+    return label && parse_relay_target(fmt::format("{}:{}", label.value(), parts.port), into);
+  }
   const std::optional<uint64_t> port = core::parse_u64(parts.port);
   if (!port || *port < 1 || *port > 65535 || parts.host.empty() || parts.host.size() > 253) return false;
   std::string_view host = parts.host;
@@ -184,7 +191,8 @@ bool parse_relay_target(std::string_view text, core::RelayTarget& into) {
 }
 
 size_t PassThroughRule::list_for(std::string_view server_name) const {
-  const std::string wanted = core::to_lower(server_name);
+  std::string wanted = core::to_lower(server_name);
+  if (wanted.ends_with('.')) wanted.pop_back();
   if (const auto exact = hosts.find(wanted); exact != hosts.end() && !wanted.empty()) return exact->second;
   for (size_t dot = wanted.find('.'); dot != std::string::npos; dot = wanted.find('.', dot + 1)) {
     if (const auto wild = hosts.find(wanted.substr(dot)); wild != hosts.end()) return wild->second;

@@ -3,13 +3,14 @@
 // The forms are told apart by what they begin with.
 #include "http/redis_address.h"
 
+#include "core/idn.h"
 #include "core/text.h"
 
 namespace goma::http {
 
 namespace {
 
-core::Error invalid(const char* text) { return core::Error{core::Code::invalid, text, 0}; }
+core::Error invalid(std::string text) { return core::Error{core::Code::invalid, std::move(text), 0}; }
 
 // Percent-encoding decoded; what is no encoding stays.
 std::string decoded(std::string_view text) {
@@ -48,7 +49,9 @@ core::Result<core::RedisAddress> parse_host_port(std::string_view text, uint16_t
   }
   if (host.empty() && port.empty()) return invalid("has no host");
   if (host.find_first_of(" \t\r\n/@?#[]") != std::string_view::npos) return invalid("has no host before the port");
-  address.host = host.empty() ? "localhost" : std::string(host);
+  core::Result<std::string> name = core::is_ascii(host) ? core::Result<std::string>(std::string(host)) : core::to_a_label(host);
+  if (!name) return invalid("has a host that is no name: " + name.error().text);
+  address.host = host.empty() ? "localhost" : std::move(name).value();
   return address;
 }
 

@@ -10,11 +10,11 @@
 #include <map>
 
 #include "core/text.h"
+#include "http/authority.h"
 #include "http/backend_tls.h"
 #include "http/endpoints.h"
 #include "http/redis_settings.h"
 #include "http/upstream.h"
-#include "http/uri.h"
 
 namespace goma::http {
 

@@ -3,8 +3,6 @@
 // A path is walked once by a table; only one that holds something remarkable is taken apart segment by segment.
 #include "http/uri.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -315,63 +313,6 @@ std::string_view rewrite_prefix(std::string_view prefix, std::string_view rewrit
   const bool wants_slash = path.encoded.size() > 1 && path.encoded.back() == '/';
   if (cleaned.size() > 1 && cleaned.back() == '/' && !wants_slash) return cleaned.substr(0, cleaned.size() - 1);
   return wants_slash && cleaned.back() != '/' ? arena.join(cleaned, "/") : cleaned;
-}
-
-// ---------------------------------------------------------------- authorities
-
-namespace {
-
-bool is_port(std::string_view port) {
-  if (port.size() > 5) return false;
-  unsigned number = 0;
-  for (const char c : port) {
-    if (!core::is_digit(c)) return false;
-    number = number * 10 + static_cast<unsigned>(c - '0');
-  }
-  return number <= 65535;
-}
-
-constexpr std::array<bool, 256> make_name_bytes() {
-  std::array<bool, 256> bytes{};
-  for (unsigned c = 0; c < 128; ++c) bytes[c] = core::is_alpha(static_cast<char>(c)) || core::is_digit(static_cast<char>(c));
-  for (const char c : std::string_view("-._~")) bytes[static_cast<uint8_t>(c)] = true;
-  return bytes;
-}
-
-constexpr std::array<bool, 256> name_bytes = make_name_bytes();
-constexpr size_t max_name = 255;
-
-bool is_ipv6(std::string_view address) {
-  char text[INET6_ADDRSTRLEN];
-  if (address.empty() || address.size() >= sizeof text) return false;
-  std::memcpy(text, address.data(), address.size());
-  text[address.size()] = '\0';
-  in6_addr binary;
-  return ::inet_pton(AF_INET6, text, &binary) == 1;
-}
-
-}  // namespace
-
-bool validate_authority(std::string_view authority) {
-  if (authority.empty()) return false;
-  std::string_view rest;  // ":port" or nothing
-  if (authority.front() == '[') {
-    const size_t close = authority.find(']');
-    if (close == std::string_view::npos || !is_ipv6(authority.substr(1, close - 1))) return false;
-    rest = authority.substr(close + 1);
-  } else {
-    size_t n = 0;
-    while (n < authority.size() && name_bytes[static_cast<uint8_t>(authority[n])]) ++n;
-    if (n == 0 || n > max_name) return false;
-    rest = authority.substr(n);
-  }
-  return rest.empty() || (rest.front() == ':' && is_port(rest.substr(1)));
-}
-
-HostPort split_host_port(std::string_view authority) {
-  const size_t colon = authority.rfind(':');
-  if (colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos) return {authority, {}};
-  return {authority.substr(0, colon), authority.substr(colon + 1)};
 }
 
 // ---------------------------------------------------------------- queries and encoding

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Request targets (RFC 3986): one canonical form of a path before anybody judges it, and the few operations on paths
-// and authorities that routing and forwarding need.
+// that routing and forwarding need.
 //
 // A canonical path is `encoded` as backends get it: dot segments and repeated slashes are resolved, every
 // percent-encoding stays as it was sent, and what RFC 3986 lets nobody write is percent-encoded. Rules look at its
@@ -67,17 +67,6 @@ std::string_view join_paths(std::string_view base, std::string_view path, core::
 // What a route's `rewrite` makes of a path (goma-config 7.3), encoded: when the decoded path starts with `prefix` (plain text), the
 // prefix is replaced by `rewrite` and the result is cleaned; the rest keeps its percent-encoding. Otherwise the path itself.
 std::string_view rewrite_prefix(std::string_view prefix, std::string_view rewrite, const CanonicalPath& path, core::Arena& arena);
-
-// Whether this is host[:port] as goma accepts it in Host and absolute targets (RFC 9110 7.2): a name of letters, digits, '-', '.',
-// '_', '~', an IPv4 address or a bracketed IPv6 address, and a port up to 65535. User information is refused.
-bool validate_authority(std::string_view authority);
-
-struct HostPort {
-  std::string_view host;  // with the brackets of an IPv6 address
-  std::string_view port;  // digits; empty when absent
-};
-// Takes an authority apart. Requires: validate_authority.
-HostPort split_host_port(std::string_view authority);
 
 // Walks over the name=value pairs of a query, still encoded: for (const Parameter& p : Query(text)). Pairs are separated by
 // '&'; empty ones are skipped.

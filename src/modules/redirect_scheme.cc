@@ -7,11 +7,11 @@
 #include <fmt/format.h>
 
 #include "core/schema.h"
+#include "http/authority.h"
 #include "http/exchange.h"
 #include "http/field_rules.h"
 #include "http/module.h"
 #include "http/public_url.h"
-#include "http/uri.h"
 
 namespace goma::mod {
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Paths and authorities: canonical paths are fixed points without dot segments in any reading, rewriting and joining keep them
-// acceptable, and what is a valid authority comes apart and together again.
+// acceptable, and an authority has one form, which comes apart again.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 
+#include "http/authority.h"
 #include "http/uri.h"
 
 using namespace goma;
@@ -44,9 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   check_path(text, arena);
   check_path(arena.join("/", text), arena);
-  if (http::validate_authority(text)) {
-    const http::HostPort parts = http::split_host_port(text);
-    must(!parts.host.empty() && parts.host.size() + parts.port.size() + 1 >= text.size());
+  if (const std::string_view authority = http::canonical_authority(text, arena); !authority.empty()) {
+    const http::HostPort parts = http::split_host_port(authority);
+    must(!parts.host.empty() && parts.host.size() + parts.port.size() + 1 >= authority.size());
+    must(http::canonical_authority(authority, arena) == authority && !has(authority, ".."));
   }
   for (const http::Parameter& p : http::Query(text)) must(p.name.size() + p.value.size() <= size);
   must(http::percent_encode(text, arena).size() >= size);

@@ -106,7 +106,7 @@ void targets() {  // RFC 9112 3.2
       {"GET //b.test/a HTTP/1.1", "a.test", "//b.test/a", "", false, Form::origin},
       {"GET /a?q=\\d HTTP/1.1", "a.test", "/a", "q=\\d", true, Form::origin},
       {"GET http://a.test HTTP/1.1", "a.test", "/", "", false, Form::absolute},
-      {"GET HTTP://A.test/x?y HTTP/1.1", "A.test", "/x", "y", true, Form::absolute},
+      {"GET HTTP://A.test/x?y HTTP/1.1", "a.test", "/x", "y", true, Form::absolute},
       {"GET http://a.test:80/ HTTP/1.1", "a.test:80", "/", "", false, Form::absolute},
       {"GET https://a.test:443?q HTTP/1.1", "a.test:443", "/", "q", true, Form::absolute},
       {"OPTIONS * HTTP/1.1", "a.test", "*", "", false, Form::asterisk},
@@ -261,10 +261,17 @@ void hosts() {  // A15, A16
   must_refuse("GET http://a.test/ HTTP/1.1\r\nA: b\r\n\r\n", 400, "no-host");
   must_refuse(with("Host: b.test"), 400, "two-hosts");
   must_refuse(with("Host: a.test"), 400, "two-hosts");
-  for (const char* host : {"", "a b", "a:80@evil", "a/b", "[::1", "a:99999", "a:b", "a?b", "a#b", "a\\b", "::1", "a,b", "u@a", "[::1]x", "a:-1", "[zz]", "<a>", "a%00"}) {
+  for (const char* host : {"", "a b", "a:80@evil", "a/b", "[::1", "a:99999", "a:b", "a?b", "a#b", "a\\b", "::1", "a,b", "a..b", ".a", "u@a", "[::1]x", "a:-1", "[zz]", "<a>", "a%00", "m\xC3\xBCnchen"}) {
     must_refuse(fmt::format("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", host), 400, "bad-host");
     if (*host != '\0') must_refuse(fmt::format("GET / HTTP/1.0\r\nHost: {}\r\n\r\n", host), 400, "bad-host");
   }
+  for (const auto& [sent, form] : {std::pair("A.Test.:0080", "a.test:80"), {"a!b", "a!b"}, {"%61.test:", "a.test"}, {"[0::1]:8", "[::1]:8"}}) {
+    const Request r(fmt::format("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", sent));
+    CHECK(r.accepted);
+    CHECK_EQ(r.head.host, form);
+    CHECK_EQ(r.head.headers.get(HeaderId::host), form);
+  }
+  CHECK(Request(with("A: b", "GET http://A.TEST.:80/ HTTP/1.1")).accepted);
   must_refuse(with("A: b", "GET http://b.test/ HTTP/1.1"), 400, "host-mismatch");
   must_refuse(with("A: b", "GET http://a.test:81/ HTTP/1.1"), 400, "host-mismatch");
   must_refuse(with("A: b", "GET https://a.test:80/ HTTP/1.1"), 400, "host-mismatch");

@@ -208,24 +208,6 @@ void rewrites_prefixes() {
   }
 }
 
-void authorities() {
-  for (const std::string_view good : {"a", "a.test", "a.test:80", "a.test.", "A-b_c~d.test:65535", "127.0.0.1:8080", "[::1]", "[::1]:443",
-                                      "[fe80::1:2]:8", "a:", "xn--bcher-kva.example"}) {
-    if (!http::validate_authority(good)) throw test::Failure{fmt::format("{} was refused", good), __FILE__, __LINE__};
-  }
-  for (const std::string_view bad : {"", "a b", "a:80@evil", "a/b", "[::1", "a:99999", "a:65536", "a:b", "a?b", "a#b", "a\\b", "::1", "a,b", "u@a",
-                                     "[::1]x", "a:-1", "a:000080", "[zz]", "[]", "[::1%eth0]", "<a>", "a%00", "a%41", ":80", "a:8:0", "[::1]:x",
-                                     "a\t", "a\x80", "[1.2.3.4]", "a!"}) {
-    if (http::validate_authority(bad)) throw test::Failure{fmt::format("{} was accepted", bad), __FILE__, __LINE__};
-  }
-  CHECK(!http::validate_authority(std::string(256, 'a')));
-  CHECK_EQ(http::split_host_port("a.test:80").host, "a.test");
-  CHECK_EQ(http::split_host_port("a.test:80").port, "80");
-  CHECK_EQ(http::split_host_port("a.test").port, "");
-  CHECK_EQ(http::split_host_port("[::1]").host, "[::1]");
-  CHECK_EQ(http::split_host_port("[::1]:8").port, "8");
-}
-
 void queries() {
   std::string all;
   for (const http::Parameter& p : http::Query("a=1&&b&c=x=y&=&a=2;d")) all += fmt::format("[{}|{}|{}]", p.name, p.value, p.has_value);
@@ -246,4 +228,4 @@ void encodes() {
 }  // namespace
 
 GOMA_TESTS(paths_become_canonical, ambiguous_paths_are_refused, clean_paths_are_not_copied, a_path_has_readings, random_paths_are_refused_or_clean,
-           joins_with_one_slash, rewrites_prefixes, authorities, queries, encodes)
+           joins_with_one_slash, rewrites_prefixes, queries, encodes)
