@@ -47,7 +47,8 @@ void Aside::start(Loop& loop, const Fork& fork, const std::string& title, int64_
   line_.reset(ends[0]);
   set_nonblocking(ends[0], true);
   keep.push_back(ends[1]);
-  pid_ = fork(keep, [&title, &work, line = ends[1]] {
+  pid_ = fork(keep, [&title, &work, line = ends[1], parent = ::getpid()] {
+    process::die_with(parent);
     process::set_title(title);
     write_all(line, work() + '\0');
   });

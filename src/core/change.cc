@@ -188,6 +188,12 @@ void Change::refuse(int code, const std::string& reason) {
   finish();
 }
 
+void Change::cancel(const std::string& reason) {
+  if (state_ != State::loading && state_ != State::preparing) return;
+  loader_.cancel();
+  refuse(1, reason);
+}
+
 void Change::finish() {
   const bool ok = state_ == State::committing;
   overdue_.stop();

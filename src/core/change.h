@@ -58,6 +58,8 @@ class Change {
 
   // Starts; done is called once, later. Requires: idle.
   void start(const Fork& fork, Wish wish, std::function<void(ChangeOutcome)> done);
+  // Refuses it for this reason, if it has not been committed yet: it starts no process any more.
+  void cancel(const std::string& reason);
   // The first generation gets at least this number.
   void number_from(uint64_t first) { next_number_ = first; }
   bool running() const { return state_ != State::idle; }

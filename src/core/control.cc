@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -121,13 +122,18 @@ Result<void> Control::open(const std::string& path, gid_t operators) {
   }
   listening_ = std::move(listening);
   path_ = path;
+  struct stat about {};
+  if (::stat(path.c_str(), &about) == 0) device_ = about.st_dev, inode_ = about.st_ino;
   sweep_.bind<&Control::sweep>(this);
+  watch_.close();
   watch_.open_level<&Control::on_connection>(loop_, listening_.get(), this);
   return {};
 }
 
 void Control::remove() {
-  if (listening_) remove_safely(path_);
+  struct stat there {};
+  const bool ours = listening_ && ::stat(path_.c_str(), &there) == 0 && there.st_dev == device_ && there.st_ino == inode_;
+  if (ours) remove_safely(path_);
   abandon();
 }
 
@@ -136,15 +142,38 @@ void Control::abandon() {
   listening_.reset();
 }
 
-void Control::on_connection(unsigned) {
+void Control::hand_over() {
+  while (listening_ && admit()) {
+  }
+  std::vector<uint64_t> waiting;
+  for (const auto& [number, client] : clients_) {
+    if (!client->answered) waiting.push_back(number);
+  }
+  for (const uint64_t number : waiting) finish(*clients_.at(number), "a \n");
+  abandon();
+}
+
+void Control::answer_all(const Answer& all) {
+  std::vector<uint64_t> waiting;
+  for (const auto& [number, client] : clients_) {
+    if (client->asked && !client->answered) waiting.push_back(number);
+  }
+  for (const uint64_t number : waiting) answer(number, all);
+}
+
+void Control::on_connection(unsigned) { admit(); }
+
+// False when nobody waits.
+bool Control::admit() {
   const int fd = ::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return;
+  if (fd < 0) return errno == EINTR;
   if (clients_.size() >= max_clients) {
     ::close(fd);
-    return;
+    return true;
   }
   const uint64_t number = next_++;
   clients_.emplace(number, std::make_unique<Client>(*this, number, fd));
+  return true;
 }
 
 void Control::drop(uint64_t client) {
@@ -160,10 +189,14 @@ void Control::drop(uint64_t client) {
 void Control::answer(uint64_t client, const Answer& answer) {
   const auto found = clients_.find(client);
   if (found == clients_.end()) return;
-  Client& to = *found->second;
-  append_lines(to.out, 'o', answer.out);
-  append_lines(to.out, 'e', answer.err);
-  to.out += fmt::format("x {}\n", answer.code);
+  std::string text;
+  append_lines(text, 'o', answer.out);
+  append_lines(text, 'e', answer.err);
+  finish(*found->second, text + fmt::format("x {}\n", answer.code));
+}
+
+void Control::finish(Client& to, std::string text) {
+  to.out = std::move(text);
   to.answered = true;
   to.overdue.start(patience_ms);
   to.flush();
@@ -173,6 +206,8 @@ void Control::answer(uint64_t client, const Answer& answer) {
 
 namespace {
 
+constexpr int most_masters = 5;  // that one request is sent to, one after the other
+constexpr int ask_again = -1;
 constexpr int slice_ms = 250;
 constexpr size_t longest_line = 16 << 20;
 
@@ -232,8 +267,9 @@ struct Conversation {
     for (size_t end = 0; (end = in.find('\n', begin)) != std::string::npos; begin = end + 1) {
       const std::string_view whole = std::string_view(in).substr(begin, end - begin);
       if (whole.empty()) continue;
-      if (whole.size() < 2 || whole[1] != ' ' || std::string_view("oex").find(whole[0]) == std::string_view::npos) return stranger();
+      if (whole.size() < 2 || whole[1] != ' ' || std::string_view("oexa").find(whole[0]) == std::string_view::npos) return stranger();
       if (whole[0] == 'x') return std::optional<int>(std::atoi(in.c_str() + begin + 2));
+      if (whole[0] == 'a') return std::optional<int>(ask_again);
       line(whole[0], whole.substr(2));
     }
     in.erase(0, begin);
@@ -243,18 +279,16 @@ struct Conversation {
   static Error stranger() { return Error{Code::invalid, "who answers there is no goma, or one of another version", 0}; }
 };
 
-}  // namespace
-
-Asked ask_control(const std::string& path, const std::vector<std::string>& words, const ControlPatience& patience,
-                  const std::function<void(char kind, std::string_view text)>& line) {
+Asked ask_once(const std::string& path, const std::vector<std::string>& words, const ControlPatience& patience,
+               const std::function<void(char kind, std::string_view text)>& line) {
   const Result<Descriptor> connected = connect_to(path, patience.silence_ms);
   if (!connected.ok()) return {connected.error(), process::holder_of(path.substr(0, path.rfind('/') + 1) + "goma.pid")};
   const Descriptor& connection = connected.value();
   Conversation talk{connection, patience, line, listener_of(connection.get()), {}};
   const std::string request = fmt::format("{}\n", fmt::join(words, "\t"));
-  if (::send(connection.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
-    return {Error{Code::closed, "the connection was closed", errno}, talk.master};
-  }
+  // Who has hung up may have said before where to ask.
+  const ssize_t sent = ::send(connection.get(), request.data(), request.size(), MSG_NOSIGNAL);
+  static_cast<void>(sent);
   const timeval slice{0, slice_ms * 1000};
   ::setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &slice, sizeof slice);
   for (;;) {
@@ -263,6 +297,17 @@ Asked ask_control(const std::string& path, const std::vector<std::string>& words
     if (!code.ok()) return {code.error(), talk.master};
     if (code.value().has_value()) return {*code.value(), talk.master};
   }
+}
+
+}  // namespace
+
+Asked ask_control(const std::string& path, const std::vector<std::string>& words, const ControlPatience& patience,
+                  const std::function<void(char kind, std::string_view text)>& line) {
+  for (int i = 0; i < most_masters; ++i) {
+    Asked asked = ask_once(path, words, patience, line);
+    if (!asked.code || *asked.code != ask_again) return asked;
+  }
+  return {Error{Code::closed, "one upgrade follows the other, and nobody answers", 0}, 0};
 }
 
 }  // namespace goma::core

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The control socket. A request is one line of words; the answer is lines for standard output ("o TEXT"), lines for
-// standard error ("e TEXT") and the exit code ("x N") as the last. Whatever there is to say is said by the master, so
-// gomactl only prints. While the outcome is on its way an empty line says twice a second that the master lives.
+// standard error ("e TEXT") and the exit code ("x N") as the last; or "a" when another master listens here now: ask again.
+// Whatever there is to say is said by the master, so gomactl only prints. While the outcome is on its way an empty line
+// says twice a second that the master lives.
 //
 // The master never waits for a client: answers are buffered, and a client that neither asks nor reads in time goes.
 #pragma once
@@ -52,12 +53,19 @@ class Control {
   // Stops listening and leaves the path to a successor.
   void abandon();
 
+  // For all who have not got theirs. The rest of them, and whoever waits to be let in, are sent to the successor that listens at
+  // the path by now; then as abandon().
+  void answer_all(const Answer& answer);
+  void hand_over();
+
   // Sends the answer; harmless when the client is gone.
   void answer(uint64_t client, const Answer& answer);
 
  private:
   struct Client;
   void on_connection(unsigned ready);
+  bool admit();
+  void finish(Client& client, std::string text);
   void drop(uint64_t client);
   void sweep();
 
@@ -66,6 +74,8 @@ class Control {
   Descriptor listening_;
   Watch watch_;
   std::string path_;
+  dev_t device_ = 0;   // what was made at the path
+  ino_t inode_ = 0;
   uint64_t next_ = 1;
   std::map<uint64_t, std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Client>> dropped_;  // freed outside their own callbacks

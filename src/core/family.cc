@@ -23,8 +23,6 @@ namespace goma::core {
 
 namespace {
 
-constexpr int64_t no_limit = 0;
-
 constexpr int64_t allowance_ms = 1'000;  // one restart at once is earned in this time
 constexpr int64_t max_allowance = 10;
 constexpr int64_t first_backoff_ms = 100;
@@ -167,7 +165,7 @@ void Family::set_current(const Generation* generation) {
   current_ = generation;
   if (generation == nullptr) return;
   while (workers_.size() > static_cast<size_t>(generation->workers)) {
-    retire(workers_.back(), no_limit);  // its tunnels may last: a reload cuts nothing
+    retire(workers_.back(), never_ms);  // its tunnels may last: a reload cuts nothing
     workers_.pop_back();
   }
 }
@@ -249,6 +247,7 @@ bool Family::reaped(pid_t pid, int status) {
   const auto left = std::find_if(leaving_.begin(), leaving_.end(), same);
   if (left != leaving_.end()) {
     if (WIFSIGNALED(status) && !closing_) tell_death(**left, status);
+    (*left)->channel_.drain();  // its last words may still lie in the line
     forget(pid);
     std::unique_ptr<Child> gone = std::move(*left);
     leaving_.erase(left);

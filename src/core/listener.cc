@@ -250,6 +250,7 @@ void Listeners::adopt(const std::string& text, int fd) {
   Group& group = groups_[text];
   group.text = text;
   group.shared = text.starts_with("unix:");
+  group.adopted = true;
   group.fds.push_back(fd);
   if (!group.shared) {
     group.address = take_apart(text).prefix + local_address(fd).text();
@@ -261,6 +262,25 @@ void Listeners::adopt(const std::string& text, int fd) {
   group.address = "unix:" + group.path;
 }
 
+void Listeners::own() {
+  owner_ = true;
+  for (const std::string& path : std::exchange(given_up_, {})) remove_safely(path);
+}
+
+void Listeners::abandon() {
+  for (auto& [text, group] : groups_) close_group(group);
+  groups_.clear();
+}
+
+void Listeners::give_up(const Group& group) {
+  if (group.path.empty()) return;
+  if (group.adopted && !owner_) {
+    given_up_.push_back(group.path);
+  } else {
+    remove_safely(group.path);
+  }
+}
+
 void Listeners::keep_only(const std::vector<Plan::Address>& addresses) {
   for (auto next = groups_.begin(); next != groups_.end();) {
     const auto named = [&](const Plan::Address& a) { return a.text == next->first; };
@@ -269,7 +289,7 @@ void Listeners::keep_only(const std::vector<Plan::Address>& addresses) {
       continue;
     }
     close_group(next->second);
-    if (!next->second.path.empty()) remove_safely(next->second.path);
+    give_up(next->second);
     next = groups_.erase(next);
   }
 }

@@ -30,6 +30,7 @@ class Listeners {
     std::string address;  // what it is bound to: "127.0.0.1:41873", "tcp:[::]:80", "unix:/run/x.sock"
     std::string path;     // of a unix socket, to be removed at the end
     bool shared = false;  // one socket for all workers
+    bool adopted = false; // another master's; its path may be removed once we own
     std::vector<int> fds;
   };
 
@@ -45,7 +46,11 @@ class Listeners {
   Result<void> open(const Plan::Address& address, int slots, const std::string& prefix, const std::vector<pid_t>& friends);
   // Takes over a socket inherited from another master.
   void adopt(const std::string& text, int fd);
-  // Closes every group whose text is not listed; unix paths are removed.
+  // From now on the unix paths of adopted sockets are ours to remove; those that were given up before are removed.
+  void own();
+  // Closes everything; paths stay, for who has the sockets too.
+  void abandon();
+  // Closes every group whose text is not listed; unix paths are removed, if they are ours.
   void keep_only(const std::vector<Plan::Address>& addresses);
 
   const std::map<std::string, Group>& groups() const { return groups_; }
@@ -54,8 +59,11 @@ class Listeners {
 
  private:
   void close_group(Group& group);
+  void give_up(const Group& group);
 
   std::map<std::string, Group> groups_;
+  bool owner_ = false;
+  std::vector<std::string> given_up_;  // paths to be removed once we own
 };
 
 }  // namespace goma::core

@@ -49,7 +49,8 @@ Loaded failure(const std::string& reason) {
 }
 
 // The whole life of the child.
-void run(int fd, const Service& service, const Settings& settings, const Trial& trial, const Serving& serving) {
+void run(pid_t master, int fd, const Service& service, const Settings& settings, const Trial& trial, const Serving& serving) {
+  process::die_with(master);
   process::set_title("goma: loader");
   process::step_back();
   DiskSource source(settings.prefix);
@@ -168,7 +169,7 @@ void Loader::start(Loop& loop, const Fork& fork, const Service& service, const S
   const int theirs = line->second;
   std::vector<int> keep{theirs};
   if (serving.bundle >= 0) keep.push_back(serving.bundle);
-  pid_ = fork(keep, [&service, &settings, &trial, &serving, theirs] { run(theirs, service, settings, trial, serving); });
+  pid_ = fork(keep, [&service, &settings, &trial, &serving, theirs, master = ::getpid()] { run(master, theirs, service, settings, trial, serving); });
   const int number = errno;
   ::close(theirs);
   channel_.open<&Loader::on_message, &Loader::on_closed>(loop, line->first, this);
@@ -189,6 +190,12 @@ void Loader::on_message(Message& message) {
     loaded.bundle = std::move(fds[1]);
   }
   finish(std::move(loaded));
+}
+
+void Loader::cancel() {
+  if (running()) ::kill(pid_, SIGKILL);
+  done_ = nullptr;
+  finish({});
 }
 
 // A process that waits for a dead disk cannot even be killed: it is left to itself.

@@ -68,6 +68,8 @@ class Loader {
   void start(Loop& loop, const Fork& fork, const Service& service, const Settings& settings, const Trial& trial, std::function<void(Loaded)> done,
              const Serving& serving = {});
   bool running() const { return pid_ > 0; }
+  // Ends a load that nobody wants any more; done is not called.
+  void cancel();
   // The child with this pid has ended with this wait status. False when it is not ours.
   bool reaped(pid_t pid, int status);
 

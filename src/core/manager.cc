@@ -82,10 +82,10 @@ void Manager::on_second() {
   second_.start(1000);
 }
 
-void manager_main(const Settings& settings, const Service& service, Slab& slab, int channel) {
+void manager_main(const Settings& settings, const Service& service, Slab& slab, pid_t master, int channel) {
   Worker* worker = nullptr;  // set before the service can ask for anything
   Manager manager(service, {[&worker] { worker->want_rotate(); }, [&worker]() -> const Plan& { return worker->plan(); }});
-  worker_main(settings, manager, slab, channel, -1, [&worker](Worker& begun) { worker = &begun; });
+  worker_main(settings, manager, slab, master, channel, -1, [&worker](Worker& begun) { worker = &begun; });
 }
 
 }  // namespace goma::core

@@ -67,6 +67,6 @@ class Manager final : public Service {
 };
 
 // The whole life of the manager. Never returns.
-[[noreturn]] void manager_main(const Settings& settings, const Service& service, Slab& slab, int channel);
+[[noreturn]] void manager_main(const Settings& settings, const Service& service, Slab& slab, pid_t master, int channel);
 
 }  // namespace goma::core

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Start, signals, reload, upgrade, stop. Who asks over the control socket is answered in master_requests.cc.
+// Start, signals, reload, stop. Who asks over the control socket is answered in master_requests.cc; upgrades are in
+// master_upgrade.cc.
 #include "core/master.h"
 
 #include <fmt/format.h>
@@ -27,6 +28,7 @@ namespace {
 
 constexpr int64_t fast_ms = 5'000;
 constexpr int64_t slack_ms = 1'000;
+constexpr int64_t orphan_patience_ms = Worker::orphan_grace_ms + slack_ms;
 constexpr int say_ms = 500;
 
 // One line of what may be a text of many.
@@ -39,8 +41,9 @@ Master::Master(Settings& settings, Service& service, int terminal, int ready_lin
       service_(service),
       terminal_(terminal),
       ready_line_(ready_line),
+      orphans_(loop_, [this] { check_stopped(); }),
       control_(loop_, [this](uint64_t client, const std::vector<std::string>& words) { on_request(client, words); }) {
-  overdue_.bind<&Master::on_overdue>(loop_, this);
+  overdue_.bind<&Master::kill_all>(loop_, this);
 }
 
 Master::~Master() = default;
@@ -68,24 +71,22 @@ bool Master::set_up() {
       say(fmt::format("goma: error: {}\n", taken.error().text));
       return false;
     }
-    read_orphans();
+    owner_ = true;
+    orphans_.read(settings_.state_file);
+    orphans_.read(settings_.state_file + ".next");
   }
   if (!make_slab()) return false;
   family_ = std::make_unique<Family>(loop_, listeners_, slab_, *metrics_, *this);
   heartbeat_ = std::make_unique<Heartbeat>(loop_, *family_, *metrics_);
   change_ = std::make_unique<Change>(loop_, *family_, listeners_, service_, settings_);
   family_->set_entry([this](const std::vector<int>& keep, const std::function<void()>& body) { return fork_child(keep, body); },
-                     [this](int channel, int slot) {
-                       if (slot < 0) manager_main(settings_, service_, slab_, channel);
-                       worker_main(settings_, service_, slab_, channel, slot);
+                     [this, master = ::getpid()](int channel, int slot) {
+                       if (slot < 0) manager_main(settings_, service_, slab_, master, channel);
+                       worker_main(settings_, service_, slab_, master, channel, slot);
                      });
   next_workers_ = settings_.workers;
-  if (inherited_) {
-    for (const Listening& socket : inherited_->sockets) listeners_.adopt(socket.text, socket.fd);
-    change_->number_from(inherited_->generation + 1);
-    next_workers_ = inherited_->workers;
-  }
   open_signals();
+  if (inherited_) meet_predecessor();
   exit_code_ = 0;
   return true;
 }
@@ -138,6 +139,12 @@ void Master::say(const std::string& text) const {
   Outlet::shared(terminal_).put(text, say_ms);
 }
 
+// While an old master is the main process, only that one is listened to.
+void Master::tell_service_manager() const {
+  if (inherited_) notify::main_pid(::getpid());
+  notify::ready(last_text_);
+}
+
 // Lets go whoever waits for the start of a daemon, and the terminal it was started from.
 void Master::tell_starter(bool ready) {
   if (terminal_ > STDERR_FILENO) ::close(std::exchange(terminal_, STDERR_FILENO));
@@ -151,20 +158,32 @@ void Master::started(const ChangeOutcome& outcome) {
   if (state_ != State::starting) return;
   if (!outcome.ok) return start_failed(outcome);
   say(outcome.problems);
-  if (!take_places()) return;
-  state_ = State::serving;
   settings_.workers = change_->current()->workers;
   last_text_ = brief(*change_->current());
   metrics_->set(last_reload_, 1);
-  notify::ready(last_text_);
+  if (!predecessor_.present()) return serve();
+  if (!predecessor_.understands()) return on_yours();
+  predecessor_.ready();
+}
+
+// From here on this master does what it is told.
+void Master::serve() {
+  if (!inherited_) {
+    if (Result<void> open = control_.open(settings_.control_socket, settings_.identity.operators); !open) return cannot_serve(open.error().text);
+  }
+  state_ = State::serving;
   write_state();
-  end_orphans();
+  if (!predecessor_.present()) {  // else both when everything is settled
+    tell_service_manager();
+    orphans_.end(orphan_patience_ms);
+  }
   watch_files();
   heartbeat_->allow(change_->current()->plan.silence_ms);
   tell_starter(true);
   if (!settings_.identity.warning.empty()) log::warn(settings_.identity.warning);
   log::info("goma serves", {{"version", settings_.version}, {"generation", change_->current()->number}, {"routes", change_->current()->plan.routes},
                             {"workers", settings_.workers}});
+  do_what_waits();
 }
 
 void Master::start_failed(const ChangeOutcome& outcome) {
@@ -174,80 +193,59 @@ void Master::start_failed(const ChangeOutcome& outcome) {
   } else if (outcome.problems.find(outcome.reason) == std::string::npos) {
     say(outcome.reason + "\n");
   }
-  if (inherited_) tell_old_master(*inherited_, first_line(outcome.reason));
-  exit_code_ = outcome.code;
+  give_up(outcome.code, first_line(outcome.reason));
+}
+
+void Master::cannot_serve(const std::string& reason) {
+  say(fmt::format("goma: error: {}\n", reason));
+  give_up(1, reason);
+}
+
+// The old master, if there is one, hears why.
+void Master::give_up(int code, const std::string& reason) {
+  predecessor_.say(reason);
+  predecessor_.leave();
+  exit_code_ = code;
   state_ = State::stopping;
   fast_ = true;
   family_->kill_all();
   check_stopped();
 }
 
-// The pid file and the control socket; in an upgrade they are taken from the old master at the moment we can serve.
-bool Master::take_places() {
-  Result<void> taken = inherited_ ? pid_file_.replace(settings_.pid_file) : Result<void>();
-  if (taken) taken = control_.open(settings_.control_socket, settings_.identity.operators);
-  if (!taken) {
-    ChangeOutcome outcome;
-    outcome.code = 1;
-    outcome.reason = taken.error().text;
-    start_failed(outcome);
-    return false;
-  }
-  if (inherited_) tell_old_master(*inherited_, {});
-  inherited_.reset();
-  return true;
-}
-
-// --- children of a master that was killed ----------------------------------------------------------------------------
-
+// Which processes are ours, for a start after we were killed. A new master that owns nothing yet writes beside the old one.
 void Master::write_state() const {
-  if (state_ == State::starting || state_ == State::succeeded) return;
-  std::string text;
+  if (state_ == State::succeeded) return;
+  std::string text = orphans_.lines();
   family_->each([&](Child& child) { text += fmt::format("{} {}\n", child.pid, child.start_time); });
-  for (const Orphan& orphan : orphans_) text += fmt::format("{} {}\n", orphan.pid, orphan.start_time);
-  if (Result<void> written = write_safely(settings_.state_file, text, 0600); !written) log::error(written.error().text);
+  const std::string path = settings_.state_file + (owner_ ? "" : ".next");
+  if (Result<void> written = write_safely(path, text, 0600); !written) log::error(written.error().text);
 }
 
-void Master::read_orphans() {
-  std::istringstream lines(read_own_file(settings_.state_file));
-  Orphan orphan{};
-  while (lines >> orphan.pid >> orphan.start_time) {
-    if (orphan.pid > 0 && process::start_time(orphan.pid) == orphan.start_time) orphans_.push_back(orphan);
-  }
-}
-
+// Who may hold our addresses besides us.
 std::vector<pid_t> Master::friends() const {
-  std::vector<pid_t> pids;
-  for (const Orphan& orphan : orphans_) pids.push_back(orphan.pid);
+  std::vector<pid_t> pids = orphans_.pids();
+  family_->each([&pids](Child& child) { pids.push_back(child.pid); });
+  if (predecessor_.present()) pids.push_back(predecessor_.pid());
   return pids;
-}
-
-void Master::end_orphans() {
-  for (const Orphan& orphan : orphans_) {
-    if (process::start_time(orphan.pid) != orphan.start_time) continue;
-    log::info("a process of an earlier master is told to leave", {{"pid", orphan.pid}});
-    ::kill(orphan.pid, SIGQUIT);
-  }
 }
 
 // --- signals ---------------------------------------------------------------------------------------------------------
 
 void Master::on_signal(int number) {
+  if (number == SIGCHLD) return reap();
+  if (state_ == State::succeeded) return pass_on(number);
   switch (number) {
-    case SIGCHLD:
-      return reap();
     case SIGHUP:
       return reload(0, "signal");
     case SIGQUIT:
-      return stop(graceful_ms());
+      return stop(false);
     case SIGTERM:
     case SIGINT:
-      return stop(fast_ms);
+      return stop(true);
     case SIGUSR1:
       return reopen_logs({});
     case SIGUSR2:
-      if (!start_upgrade()) log::error("no upgrade now", {{"state", state_word()}});
-      return;
+      return may_upgrade() ? start_upgrade() : log::error("no upgrade now", {{"state", state_word()}});
     case SIGWINCH:
       // A terminal that is resized sends it too; who runs in the foreground means no harm.
       return ::isatty(STDIN_FILENO) != 0 ? void() : rest();
@@ -283,6 +281,7 @@ void Master::on_log_there(const std::string& error) {
   if (!error.empty()) log::error(error);
   log::reopen();
   family_->reopen_logs();
+  if (state_ != State::starting) predecessor_.say("reopen");
   log::info("logs reopened");
 }
 
@@ -292,16 +291,14 @@ Fork Master::forker() {
 
 // --- reload ----------------------------------------------------------------------------------------------------------
 
-// workers 0: as many as now. One reload at a time; who comes meanwhile shares the next.
+// workers 0: as many as now. One reload at a time; who comes meanwhile shares the next. What may not begin now waits.
 void Master::reload(int workers, const std::string& why) {
-  if (state_ != State::serving && state_ != State::resting) {
-    log::warn("no reload now", {{"state", state_word()}});
-    return;
-  }
+  if (state_ == State::succeeded) return pass_on(SIGHUP);
+  if (state_ == State::stopping) return log::warn("no reload now", {{"state", state_word()}});
   log::info("reload", {{"because", why}});
   if (workers > 0) next_workers_ = workers;
   reload_wanted_ = true;
-  if (!change_->running() && !upgrade_.running()) start_change();
+  do_what_waits();
 }
 
 // A certificate on the disk is another one. Edits of the configuration wait for somebody's reload.
@@ -309,7 +306,14 @@ void Master::renew() {
   if (state_ != State::serving) return;
   log::info("reload", {{"because", "certificates changed"}});
   renewal_wanted_ = true;
-  if (!change_->running() && !upgrade_.running()) start_change();
+  do_what_waits();
+}
+
+void Master::do_what_waits() {
+  const bool ready = state_ == State::serving || state_ == State::resting;
+  if (!ready || change_->running() || upgrade_.running()) return;
+  if (reload_wanted_ || renewal_wanted_) return start_change();
+  if (std::exchange(upgrade_wanted_, false)) start_upgrade();
 }
 
 namespace {
@@ -369,7 +373,7 @@ void Master::reloaded(const ChangeOutcome& outcome) {
     watch_files();
     heartbeat_->allow(current->plan.silence_ms);
   }
-  if (reload_wanted_ || renewal_wanted_) start_change();
+  do_what_waits();
 }
 
 void Master::on_failed(Child& child, uint64_t generation, const std::string& reason) {
@@ -389,39 +393,6 @@ void Master::on_gone(Child& child) {
   write_state();
 }
 
-// --- upgrade ---------------------------------------------------------------------------------------------------------
-
-bool Master::start_upgrade() {
-  if (state_ != State::serving || change_->running() || upgrade_.running()) return false;
-  log::info("upgrade", {{"binary", settings_.binary}});
-  Inheritance given;
-  given.old_master = ::getpid();
-  given.generation = change_->current()->number;
-  given.workers = settings_.workers;
-  given.slab = slab_.fd();
-  const Fork fork = [this](const std::vector<int>& keep, const std::function<void()>& body) { return fork_child(keep, body); };
-  upgrade_.start(loop_, fork, settings_, listeners_, given, [this](pid_t fresh, const std::string& error) { upgraded(fresh, error); });
-  return true;
-}
-
-void Master::upgraded(pid_t fresh, const std::string& error) {
-  const std::vector<Waiter> waiters = std::exchange(upgrade_waiters_, {});
-  if (!error.empty()) {
-    log::error("upgrade failed; the old binary serves on", {{"reason", error}});
-    for (const Waiter& waiter : waiters) answer(waiter, 1, fmt::format("gomactl: upgrade failed, the old binary keeps serving: {}\n", error), {});
-    if (reload_wanted_ || renewal_wanted_) start_change();
-    return;
-  }
-  notify::main_pid(fresh);
-  log::info("upgraded; this process drains and leaves", {{"new_pid", fresh}});
-  for (const Waiter& waiter : waiters) answer(waiter, 0, fmt::format("gomactl: upgraded: pid {} serves, pid {} drains\n", fresh, ::getpid()), {});
-  state_ = State::succeeded;
-  control_.abandon();
-  pid_file_.abandon();
-  family_->drain_all(graceful_ms());
-  check_stopped();
-}
-
 // --- stop ------------------------------------------------------------------------------------------------------------
 
 int64_t Master::graceful_ms() const { return change_->current() != nullptr ? change_->current()->plan.drain_ms : fast_ms; }
@@ -434,35 +405,59 @@ void Master::rest() {
   family_->drain_workers(graceful_ms());
 }
 
-void Master::stop(int64_t grace_ms) {
-  const bool again = state_ == State::stopping && fast_ && grace_ms == fast_ms;
-  if (again) return family_->kill_all();
-  if (state_ != State::stopping && state_ != State::succeeded) {
-    notify::stopping();
-    log::info("stopping", {{"grace_ms", grace_ms}});
+void Master::stop(bool fast) {
+  if (state_ == State::stopping && (fast_ || !fast)) return fast ? kill_all() : void();
+  if (upgrade_.state() == Upgrade::State::offered) {  // who has the places in a moment is to be stopped
+    stop_wanted_ = fast || stop_wanted_ == SIGTERM ? SIGTERM : SIGQUIT;
+    return;
   }
-  if (state_ != State::succeeded) {
+  if (state_ != State::stopping) {
     state_ = State::stopping;
-    listeners_.keep_only({});  // nobody new is let in once the workers have left their queues
+    log::info("stopping", {{"fast", fast}});
+    change_->cancel("goma was told to stop");
+    upgrade_.end("goma was told to stop");
+    if (owner_) notify::stopping();
+    owner_ ? listeners_.keep_only({}) : listeners_.abandon();  // nobody new is let in once the workers have left their queues
+    if (owner_ && !predecessor_.present()) orphans_.end(orphan_patience_ms);
   }
-  fast_ = fast_ || grace_ms == fast_ms;
+  if (owner_ && fast) predecessor_.say("term");
+  drain(fast);
+}
+
+// The children finish; whoever is there when the grace is over is killed.
+void Master::drain(bool fast) {
+  fast_ = fast_ || fast;
+  const int64_t grace_ms = fast_ ? fast_ms : graceful_ms();
   family_->drain_all(grace_ms);
-  if (grace_ms == fast_ms) overdue_.start(fast_ms + slack_ms);
+  overdue_.start(grace_ms + slack_ms);
   check_stopped();
 }
 
-void Master::on_overdue() { family_->kill_all(); }
+void Master::kill_all() {
+  family_->kill_all();
+  if (state_ == State::succeeded) return;
+  upgrade_.kill();
+  orphans_.kill();
+  if (owner_) predecessor_.kill();
+}
+
+void Master::leave_places() {
+  if (!owner_) {
+    remove_safely(settings_.state_file + ".next");
+    return;
+  }
+  control_.remove();
+  // Who outlives us, because we were never in a position to end them, is the next start's business.
+  orphans_.lines().empty() ? remove_safely(settings_.state_file) : write_state();
+  pid_file_.remove();
+}
 
 void Master::check_stopped() {
-  if ((state_ != State::stopping && state_ != State::succeeded) || family_->alive() > 0) return;
-  if (state_ == State::stopping) {
-    control_.remove();
-    if (!inherited_) {
-      remove_safely(settings_.state_file);
-      pid_file_.remove();
-    }
-  }
+  if ((state_ != State::stopping && state_ != State::succeeded) || family_->alive() > 0 || upgrade_.running()) return;
+  if (owner_ && (orphans_.ending() || predecessor_.present())) return;
+  if (state_ == State::stopping) leave_places();
   for (const Waiter& waiter : std::exchange(stop_waiters_, {})) answer(waiter, 0, "gomactl: stopped\n", "{\"ok\":true}\n");
+  control_.answer_all(Answer{1, {}, "gomactl: goma has stopped\n"});
   if (change_->current() != nullptr) log::info("bye");
   tell_starter(false);
   loop_.stop();

@@ -3,11 +3,13 @@
 // The master: owns the sockets, the slab and the children; turns signals and requests into changes. It never reads a
 // byte of client traffic and never parses a configuration (the loader does).
 //
-//   starting    the first change is under way
+//   starting    the first change is under way; after an upgrade, until the old master has handed over
 //   serving     children serve; changes and upgrades come and go
 //   resting     workers were told to leave (WINCH); the next reload brings them back
 //   succeeded   a new binary has taken over; the children drain
 //   stopping    children drain, then it ends
+//
+// Who owns the places and what an order does during an upgrade: core/upgrade.h.
 #pragma once
 
 #include <array>
@@ -28,6 +30,8 @@
 #include "core/log_keeper.h"
 #include "core/loop.h"
 #include "core/metric.h"
+#include "core/orphans.h"
+#include "core/predecessor.h"
 #include "core/process.h"
 #include "core/service.h"
 #include "core/settings.h"
@@ -36,7 +40,7 @@
 
 namespace goma::core {
 
-class Master final : public FamilyListener {
+class Master final : public FamilyListener, public UpgradeListener {
  public:
   // The references must outlive it. `terminal` is where start errors go; `ready_line` (or -1) is closed after one
   // byte when the start is complete, for who waits in the foreground.
@@ -50,10 +54,6 @@ class Master final : public FamilyListener {
 
  private:
   enum class State { starting, serving, resting, succeeded, stopping };
-  struct Orphan {
-    pid_t pid;
-    uint64_t start_time;
-  };
   struct Waiter {
     uint64_t client;
     bool json;
@@ -62,17 +62,18 @@ class Master final : public FamilyListener {
   // start (master.cc)
   bool set_up();
   bool make_slab();
-  bool take_places();
   void open_signals();
   Fork forker();
   pid_t fork_child(const std::vector<int>& keep, const std::function<void()>& body);
   void started(const ChangeOutcome& outcome);
   void start_failed(const ChangeOutcome& outcome);
+  void cannot_serve(const std::string& reason);
+  void give_up(int code, const std::string& reason);
+  void serve();
   void tell_starter(bool ready);
+  void tell_service_manager() const;
   void say(const std::string& text) const;
   void write_state() const;
-  void read_orphans();
-  void end_orphans();
 
   // life (master.cc)
   void on_signal(int number);
@@ -82,16 +83,27 @@ class Master final : public FamilyListener {
   void watch_files();
   void start_change();
   void reloaded(const ChangeOutcome& outcome);
-  void upgraded(pid_t fresh, const std::string& error);
-  bool start_upgrade();
+  void do_what_waits();
   void reopen_logs(const LogKeeper::Done& done);
   void on_log_there(const std::string& error);
   void rest();
-  void stop(int64_t grace_ms);
+  void stop(bool fast);
+  void drain(bool fast);
+  void kill_all();
+  void leave_places();
   void check_stopped();
-  void on_overdue();
   int64_t graceful_ms() const;
   std::vector<pid_t> friends() const;
+
+  // upgrade, from both sides (master_upgrade.cc)
+  bool may_upgrade() const;
+  void start_upgrade();
+  void pass_on(int number);
+  void meet_predecessor();
+  void on_yours();
+  void on_predecessor_gone(bool settled);
+  Result<void> own_places();
+  void take_over();
 
   // requests (master_requests.cc)
   void on_request(uint64_t client, const std::vector<std::string>& words);
@@ -105,6 +117,12 @@ class Master final : public FamilyListener {
   void answer(const Waiter& waiter, int code, const std::string& text, const std::string& json_text);
   std::string state_word() const;
   std::string status(bool json) const;
+
+  // UpgradeListener
+  void on_handed(pid_t fresh, const std::string& status) override;
+  void on_upgrade_failed(const std::string& reason) override;
+  bool has_places(pid_t pid) const override { return pid_file_.successor() == pid; }
+  void on_successor(std::string_view word) override;
 
   // FamilyListener
   void on_ready(Child& child, uint64_t generation) override { change_->on_ready(child, generation); }
@@ -129,7 +147,9 @@ class Master final : public FamilyListener {
   Metrics::Cell last_reload_;
   Listeners listeners_;
   process::PidFile pid_file_;
-  std::vector<Orphan> orphans_;
+  bool owner_ = false;  // the places are ours
+  Predecessor predecessor_;
+  Orphans orphans_;
   std::unique_ptr<Family> family_;  // made by set_up, when there is a slab
   std::unique_ptr<Heartbeat> heartbeat_;
   std::unique_ptr<Change> change_;
@@ -137,16 +157,19 @@ class Master final : public FamilyListener {
   LogKeeper log_keeper_;
   Aside zones_;
   std::vector<std::pair<Waiter, bool>> zones_waiters_;  // and whether they want it verified
-  Upgrade upgrade_;
+  Upgrade upgrade_{*this};
   Control control_;
   Timer overdue_;
   int64_t started_ms_ = 0;
   bool fast_ = false;
+  int64_t handed_ms_ = 0;
+  int stop_wanted_ = 0;  // the signal, while the new master is taking over
   bool last_ok_ = true;
   std::string last_text_;
   int next_workers_ = 0;
   bool reload_wanted_ = false;
   bool force_wanted_ = false;  // the reload that is wanted may leave out what serves
+  bool upgrade_wanted_ = false;
   std::unique_ptr<FileWatch> certificates_;
   std::unique_ptr<FileWatch> directories_;
   bool renewal_wanted_ = false;

@@ -127,9 +127,7 @@ void Master::request_reload(const Waiter& waiter, const std::vector<std::string>
       return control_.answer(waiter.client, Answer{2, {}, fmt::format("gomactl: --workers wants a number from 1 to {}\n", max_workers)});
     }
   }
-  if (state_ != State::serving && state_ != State::resting) {
-    return answer(waiter, 1, fmt::format("gomactl: no reload now: goma is {}\n", state_word()), {});
-  }
+  if (state_ == State::stopping) return answer(waiter, 1, "gomactl: no reload now: goma is stopping\n", {});
   next_waiters_.push_back(waiter);
   force_wanted_ = force_wanted_ || force;
   reload(workers, "gomactl");
@@ -156,15 +154,13 @@ void Master::request_test(const Waiter& waiter) {
 
 void Master::request_stop(const Waiter& waiter, bool fast) {
   stop_waiters_.push_back(waiter);
-  if (state_ == State::stopping && fast_) return;
-  stop(fast ? 5'000 : graceful_ms());
+  if (state_ != State::stopping || !fast_) stop(fast);
 }
 
 void Master::request_upgrade(const Waiter& waiter) {
+  if (!may_upgrade()) return answer(waiter, 1, fmt::format("gomactl: no upgrade now: goma is {}\n", state_word()), {});
   upgrade_waiters_.push_back(waiter);
-  if (start_upgrade()) return;
-  upgrade_waiters_.pop_back();
-  answer(waiter, 1, fmt::format("gomactl: no upgrade now: goma is {}\n", state_word()), {});
+  start_upgrade();
 }
 
 void Master::ask_manager(const Waiter& waiter, const std::string& what) {

@@ -43,5 +43,6 @@ void reloading() {
 void stopping() { send("STOPPING=1"); }
 void status(std::string_view text) { send(fmt::format("STATUS={}", text)); }
 void main_pid(pid_t pid) { send(fmt::format("MAINPID={}", pid)); }
+void handed(pid_t pid, std::string_view text) { send(fmt::format("MAINPID={}\nSTATUS={}", pid, text)); }
 
 }  // namespace goma::core::notify

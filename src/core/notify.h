@@ -22,5 +22,7 @@ void stopping();
 void status(std::string_view text);
 // The main process is another one from now on.
 void main_pid(pid_t pid);
+// The same from the one that was it, with the other's status line.
+void handed(pid_t pid, std::string_view status);
 
 }  // namespace goma::core::notify

@@ -157,6 +157,32 @@ void close_all_but(std::vector<int> keep) {
   ::syscall(SYS_close_range, first, ~0U, 0);
 }
 
+void die_with(pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);
+}
+
+// The handler, not the loop, sets the alarm: the loop may be what hangs.
+void last_alarm_after(pid_t parent, unsigned seconds) {
+  static unsigned after;
+  after = seconds;
+  struct sigaction action {};
+  action.sa_handler = [](int) { ::alarm(after); };
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGRTMIN, &action, nullptr);
+  ::prctl(PR_SET_PDEATHSIG, SIGRTMIN);
+  if (::getppid() != parent) ::alarm(after);
+}
+
+void wait_for_death_of(pid_t parent) {
+  sigset_t death;
+  sigemptyset(&death);
+  sigaddset(&death, SIGRTMIN);
+  ::sigprocmask(SIG_BLOCK, &death, nullptr);
+  ::prctl(PR_SET_PDEATHSIG, SIGRTMIN);
+  while (::getppid() == parent) ::sigwaitinfo(&death, nullptr);
+}
+
 void reset_signals() {
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
@@ -208,7 +234,9 @@ Result<void> PidFile::lock_and_write(int fd) {
     return Error::from_errno(Code::refused, known ? fmt::format("cannot lock the pid file: process {} ({}) has locked it", lock.l_pid, name_of(lock.l_pid)) : "cannot lock the pid file", number);
   }
   const std::string text = fmt::format("{}\n", ::getpid());
-  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+  // In this order nobody ever reads an empty file: the first line is always a master's.
+  const auto size = static_cast<ssize_t>(text.size());
+  if (::pwrite(fd, text.data(), text.size(), 0) != size || ::ftruncate(fd, size) != 0) {
     return Error::from_errno(Code::internal, "cannot write the pid file", errno);
   }
   return {};
@@ -222,6 +250,7 @@ Result<void> PidFile::take(const std::string& path) {
   Result<Descriptor> file = spot.ok() ? spot.value().open(O_RDWR, Spot::Kind::file, 0644) : spot.error();
   if (!file) return Error{Code::refused, fmt::format("cannot write {}", file.error().text), file.error().system};
   if (Result<void> written = lock_and_write(file->get()); !written) return written;
+  abandon();
   fd_ = file->release();
   path_ = path;
   return {};
@@ -238,9 +267,17 @@ Result<void> PidFile::replace(const std::string& path) {
   return {};
 }
 
+bool PidFile::is_ours() const {
+  struct stat mine {};
+  struct stat there {};
+  return fd_ >= 0 && ::fstat(fd_, &mine) == 0 && ::lstat(path_.c_str(), &there) == 0 && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+}
+
+// Looking at a file of ours would cost its lock: a lock goes with any descriptor of the file that is closed.
+pid_t PidFile::successor() const { return fd_ < 0 || is_ours() ? 0 : holder_of(path_); }
+
 void PidFile::remove() {
-  if (fd_ < 0) return;
-  remove_safely(path_);
+  if (is_ours()) remove_safely(path_);
   abandon();
 }
 

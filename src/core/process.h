@@ -59,6 +59,12 @@ void step_back();
 // Closes every descriptor above standard error but these.
 void close_all_but(std::vector<int> keep);
 
+// What the kernel does when the parent of this process dies; at once when it is not this one any more. A change of user undoes it.
+void die_with(pid_t parent);                            // SIGKILL
+void last_alarm_after(pid_t parent, unsigned seconds);  // SIGALRM after so long, however busy the process is
+// Returns when the parent is not this one any more.
+void wait_for_death_of(pid_t parent);
+
 // Every signal handler back to the default, SIGPIPE ignored, nothing blocked.
 void reset_signals();
 // Blocks every signal for good: who signals a process that has done its work does not change how it ends.
@@ -87,8 +93,12 @@ class PidFile {
   Result<void> take(const std::string& path);
   // Takes the place over from the process that holds it, which must not remove it.
   Result<void> replace(const std::string& path);
-  // Removes the file.
+  // Removes the file, unless somebody took the place over.
   void remove();
+  // Who took the place over and holds it; 0: nobody.
+  pid_t successor() const;
+  // The file at the path is the one that was written here.
+  bool is_ours() const;
   // Leaves the file to a successor.
   void abandon();
 

@@ -28,6 +28,9 @@ class Metrics;    // core/metric.h
 class Helper;     // core/helper.h
 class ProcessTable;  // core/slab.h
 
+// A time that does not come: a century.
+inline constexpr int64_t never_ms = int64_t{1000} * 3600 * 24 * 36525;
+
 // A built configuration as core sees it: something to hand back and to free.
 class Built {
  public:
@@ -57,7 +60,7 @@ struct Plan {
   uint64_t routes = 0;
   uint64_t middlewares = 0;
   int64_t silence_ms = 5'000;        // after which a worker or the manager is replaced; 0: never
-  int64_t drain_ms = 30'000;         // grace for long exchanges on a graceful stop
+  int64_t drain_ms = 30'000;         // grace for long exchanges on a graceful stop; 0 = none, never_ms = no end to it
   // name -> digest of what it says (core/meaning): tells what a reload changed.
   using Marks = std::map<std::string, uint64_t>;
   Marks route_marks, middleware_marks;
@@ -103,7 +106,8 @@ class Service {
   // New exchanges use this site from now on. `listening` is the complete list of sockets to accept on; those
   // of the commit before are accepted empty and closed.
   virtual void commit(std::unique_ptr<Built> built, uint64_t generation, std::vector<Listening> listening) = 0;
-  // Stops accepting, finishes exchanges, asks long ones to leave after grace_ms (0 = at once), then calls done once.
+  // Stops accepting, finishes exchanges, asks long ones to leave after grace_ms (0 = at once, never_ms = never), then calls
+  // done once. Again with another grace: that one holds, from now on.
   virtual void drain(int64_t grace_ms, std::function<void()> done) = 0;
   // The log file was moved: open it again.
   virtual void reopen_logs() = 0;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The texts of addresses may hold anything but a blank, so a socket is one word: "socket=FD,TEXT".
+// The old master's end of the line. A message is a word; whatever is none of ours is the reason why it cannot serve.
 #include "core/upgrade.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,27 +13,24 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <sstream>
+
+#include "core/log.h"
+#include "core/process.h"
 
 namespace goma::core {
 
 namespace {
 
-constexpr const char* variable = "GOMA_UPGRADE";
+constexpr std::string_view taken_word = "taken ";
 
-std::string describe(const Inheritance& given) {
-  std::string text = fmt::format("master={} generation={} workers={} slab={} line={}", given.old_master, given.generation,
-                                 given.workers, given.slab, given.line);
-  for (const Listening& socket : given.sockets) text += fmt::format(" socket={},{}", socket.fd, socket.text);
-  return text;
-}
-
-// Runs in the forked child: becomes the new binary, or ends with 127.
+// Runs in the forked child: becomes the new binary, or ends with 127. It is alone in its process group, so that what it starts can
+// be ended with it.
 void become_new(const Settings& settings, const Inheritance& given) {
+  ::setpgid(0, 0);
   std::vector<int> fds = {given.slab, given.line};
   for (const Listening& socket : given.sockets) fds.push_back(socket.fd);
   for (const int fd : fds) ::fcntl(fd, F_SETFD, 0);
-  ::setenv(variable, describe(given).c_str(), 1);
+  ::setenv(upgrade_variable, given.describe().c_str(), 1);
   std::vector<std::string> words = settings.arguments;
   words.insert(words.begin(), settings.binary);
   std::vector<char*> pointers;
@@ -44,50 +42,30 @@ void become_new(const Settings& settings, const Inheritance& given) {
   ::_exit(127);
 }
 
+// Runs in another child: when the old master dies, so does the new one.
+void lookout(pid_t old_master, pid_t fresh) {
+  process::set_title("goma: lookout");
+  process::wait_for_death_of(old_master);
+  ::kill(-fresh, SIGKILL);
+  ::kill(fresh, SIGKILL);
+}
+
+std::string how_it_ended(int status) {
+  return WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status)) : fmt::format("exit code {}", WEXITSTATUS(status));
+}
+
 }  // namespace
 
-std::optional<Inheritance> take_inheritance() {
-  const char* value = std::getenv(variable);
-  if (value == nullptr) return std::nullopt;
-  Inheritance given;
-  std::istringstream words(value);
-  std::string word;
-  while (words >> word) {
-    const size_t equals = word.find('=');
-    if (equals == std::string::npos) continue;
-    const std::string key = word.substr(0, equals);
-    const std::string rest = word.substr(equals + 1);
-    const long number = std::strtol(rest.c_str(), nullptr, 10);
-    if (key == "master") given.old_master = static_cast<pid_t>(number);
-    if (key == "generation") given.generation = static_cast<uint64_t>(number);
-    if (key == "workers") given.workers = static_cast<int>(number);
-    if (key == "slab") given.slab = static_cast<int>(number);
-    if (key == "line") given.line = static_cast<int>(number);
-    const size_t comma = rest.find(',');
-    if (key == "socket" && comma != std::string::npos) given.sockets.push_back({rest.substr(comma + 1), static_cast<int>(number)});
-  }
-  ::unsetenv(variable);
-  for (const Listening& socket : given.sockets) set_close_on_exec(socket.fd, true);
-  set_close_on_exec(given.line, true);
-  set_close_on_exec(given.slab, true);
-  return given;
-}
-
-void tell_old_master(Inheritance& inheritance, const std::string& reason) {
-  const std::string text = reason.empty() ? "ready" : reason;
-  if (inheritance.line < 0 || ::write(inheritance.line, text.data(), text.size()) < 0) return;
-  ::close(inheritance.line);
-  inheritance.line = -1;
-}
-
-void Upgrade::start(Loop& loop, const Fork& fork, const Settings& settings, const Listeners& listeners, Inheritance given, Done done) {
-  GOMA_CHECK(!running());
-  done_ = std::move(done);
-  heard_.clear();
+void Upgrade::start(Loop& loop, const Fork& fork, const Settings& settings, const Listeners& listeners, Inheritance given) {
+  GOMA_CHECK(state_ == State::idle);
+  state_ = State::waiting;
+  reason_.clear();
+  gone_ = false;
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return finish(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    return fail(fmt::format("cannot make a socket pair: {}", std::strerror(errno)));
+  }
   line_.reset(ends[0]);
-  set_nonblocking(ends[0], true);
   given.line = ends[1];
   std::vector<int> keep = {given.line, given.slab};
   for (const auto& [text, group] : listeners.groups()) {
@@ -99,41 +77,119 @@ void Upgrade::start(Loop& loop, const Fork& fork, const Settings& settings, cons
   pid_ = fork(keep, [&settings, &given] { become_new(settings, given); });
   const int number = errno;
   ::close(ends[1]);
-  if (pid_ < 0) return finish(fmt::format("cannot fork: {}", std::strerror(number)));
+  if (pid_ < 0) return fail(fmt::format("cannot fork: {}", std::strerror(number)));
+  lookout_ = fork({}, [old = given.old_master, fresh = pid_] { lookout(old, fresh); });
   watch_.open_level<&Upgrade::on_line>(loop, line_.get(), this);
   overdue_.bind<&Upgrade::on_overdue>(loop, this);
   overdue_.start(patience_ms);
 }
 
+void Upgrade::end(const std::string& reason) {
+  if (state_ != State::waiting) return;
+  state_ = State::ending;
+  reason_ = reason;
+  ::kill(pid_, SIGTERM);  // a goma takes its children along
+  overdue_.start(ending_ms);
+}
+
+void Upgrade::kill() {
+  if (!running() || pid_ <= 0) return;
+  ::kill(-pid_, SIGKILL);
+  ::kill(pid_, SIGKILL);
+}
+
+void Upgrade::end_lookout() {
+  if (lookout_ > 0) ::kill(lookout_, SIGKILL);
+  lookout_ = -1;
+}
+
 void Upgrade::on_line(unsigned) {
-  char block[4096];
-  const ssize_t n = ::read(line_.get(), block, sizeof block);
-  if (n < 0) return;
-  if (n > 0) heard_.append(block, static_cast<size_t>(n));
-  if (heard_ == "ready") return finish({});
-  if (n == 0) watch_.close();  // it will be reaped
+  char word[4096];
+  while (line_) {
+    const ssize_t n = ::recv(line_.get(), word, sizeof word, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n > 0) {
+      hear({word, static_cast<size_t>(n)});
+      continue;
+    }
+    watch_.close();
+    line_.reset();
+    // A build that knows no more than "ready" has taken the places before it said so, and hangs up.
+    if (state_ == State::offered && listener_.has_places(pid_)) return hear(taken_word);
+  }
+}
+
+void Upgrade::hear(std::string_view word) {
+  if (word == "here") return end_lookout();
+  if (word == "ready") return offer();
+  if (word.starts_with(taken_word)) return handed(word.substr(taken_word.size()));
+  if (state_ == State::handed) return listener_.on_successor(word);
+  if (reason_.empty()) reason_ = word;
+}
+
+// What it hears when it was told to end meanwhile is its TERM alone: whoever has no "yours" takes nothing.
+void Upgrade::offer() {
+  if (state_ != State::waiting) return;
+  state_ = State::offered;
+  end_lookout();
+  constexpr std::string_view yours = "yours";
+  if (::write(line_.get(), yours.data(), yours.size()) < 0) log::debug("the new binary does not listen");
+  overdue_.start(taking_ms);
+}
+
+void Upgrade::handed(std::string_view status) {
+  if (state_ != State::offered) return;
+  state_ = State::handed;
+  overdue_.stop();
+  listener_.on_handed(pid_, std::string(status));
+}
+
+void Upgrade::settled() {
+  constexpr std::string_view word = "settled";
+  if (line_ && ::write(line_.get(), word.data(), word.size()) < 0) log::debug("the new binary does not listen");
 }
 
 void Upgrade::on_overdue() {
-  ::kill(pid_, SIGTERM);  // it takes its children along
-  finish(fmt::format("the new binary was not ready within {} s", patience_ms / 1000));
+  switch (state_) {
+    case State::waiting:
+      return end(fmt::format("the new binary was not ready within {} s", patience_ms / 1000));
+    case State::offered:
+      reason_ = fmt::format("the new binary did not take over within {} s", taking_ms / 1000);
+      return kill();
+    case State::ending:
+      return kill();
+    case State::idle:
+    case State::handed:
+      return;
+  }
 }
 
 bool Upgrade::reaped(pid_t pid, int status) {
+  if (pid == lookout_) lookout_ = -1;
   if (pid != pid_) return false;
-  if (watch_.is_open()) on_line(0);
-  if (pid_ < 0) return true;
-  const std::string how = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status)) : fmt::format("exit code {}", WEXITSTATUS(status));
-  finish(heard_.empty() ? fmt::format("the new binary ended before it was ready: {}", how) : heard_);
+  gone_ = true;
+  if (watch_.is_open() && state_ != State::handed) {
+    // One that took the places and ended well was told to: that is obeyed. One that died is as if it had never been.
+    const bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!well && state_ == State::offered) state_ = State::ending;
+    on_line(0);
+  }
+  pid_ = -1;
+  if (state_ == State::handed) return true;
+  ::kill(-pid, SIGKILL);  // what it started and left behind
+  fail(reason_.empty() ? fmt::format("the new binary ended before it was ready: {}", how_it_ended(status)) : reason_);
   return true;
 }
 
-void Upgrade::finish(const std::string& error) {
-  const pid_t fresh = std::exchange(pid_, -1);
+void Upgrade::fail(const std::string& reason) {
+  const std::string why = reason;
+  state_ = State::idle;
+  end_lookout();
+  pid_ = -1;
   overdue_.stop();
   watch_.close();
   line_.reset();
-  if (done_) std::exchange(done_, nullptr)(fresh, error);
+  listener_.on_upgrade_failed(why);
 }
 
 }  // namespace goma::core

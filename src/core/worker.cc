@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <ctime>
 
@@ -28,8 +29,8 @@ namespace goma::core {
 namespace {
 
 constexpr int trim_delay_s = 2;  // by then the old site is free, most often
-constexpr int64_t fast_drain_ms = 5'000;
-constexpr int64_t forever_ms = int64_t{1000} * 3600 * 24 * 365;
+constexpr int64_t slack_ms = 500;
+constexpr unsigned last_alarm_s = static_cast<unsigned>((Worker::orphan_ms + Worker::orphan_grace_ms) / 1000) + 5;
 
 int64_t wall_ms() {
   timespec now{};
@@ -80,6 +81,8 @@ Worker::Worker(const Settings& settings, Service& service, Slab& slab, int chann
   }
   second_.bind<&Worker::on_second>(loop_, this);
   second_.start(1000);
+  orphan_.bind<&Worker::on_orphan>(loop_, this);
+  overdue_.bind<&Loop::stop>(loop_, &loop_);
   service_.start(context_);
   channel_.open<&Worker::on_message, &Worker::on_closed>(loop_, channel, this);
 }
@@ -117,14 +120,23 @@ void Worker::on_message(Message& message) {
   }
 }
 
-// The master is gone. Traffic does not care; who has none yet leaves.
+// The master is gone. Who has no traffic leaves; the others give a new master the time to come, and do not outlive it for long.
 void Worker::on_closed() {
-  if (serving_ == nullptr) return leave(0);
-  if (!draining_) log::error("the master has died; serving on", {{"slot", context_.slot}});
+  if (serving_ == nullptr || context_.slot < 0) return leave(0);
+  orphan_grace_ = std::min(plan_.drain_ms, orphan_grace_ms);
+  if (draining_) return drain(orphan_grace_);
+  if (process::holder_of(settings_.pid_file) != 0) return drain(orphan_grace_);  // another master serves here
+  log::error("the master has died; serving on for a moment", {{"slot", context_.slot}, {"ms", orphan_ms}});
+  orphan_.start(orphan_ms);
+}
+
+void Worker::on_orphan() {
+  log::error("the master has died and no other has come; leaving", {{"slot", context_.slot}, {"grace_ms", orphan_grace_}});
+  drain(orphan_grace_);
 }
 
 void Worker::on_signal(int number) {
-  if (number == SIGQUIT) drain(plan_.drain_ms);
+  if (number == SIGQUIT) drain(channel_.is_open() ? plan_.drain_ms : orphan_grace_);
   if (number == SIGTERM) leave(0);
 }
 
@@ -206,14 +218,10 @@ void Worker::abort(uint64_t generation) {
 }
 
 void Worker::drain(int64_t grace_ms) {
-  if (grace_ms <= 0) grace_ms = forever_ms;
   if (!draining_) log::debug("draining", {{"slot", context_.slot}});
   draining_ = true;
-  if (grace_ms <= fast_drain_ms) {
-    // Whatever does not leave when it is asked is left behind.
-    overdue_.bind<&Loop::stop>(loop_, &loop_);
-    overdue_.start(grace_ms + 500);
-  }
+  orphan_.stop();
+  overdue_.start(grace_ms + slack_ms);  // whatever does not leave when it is asked is left behind
   if (serving_ == nullptr) return leave(0);
   service_.drain(grace_ms, [this] { leave(0); });
 }
@@ -233,13 +241,14 @@ void Worker::leave(int code) {
   loop_.stop();
 }
 
-void worker_main(const Settings& settings, Service& service, Slab& slab, int channel, int slot,
+void worker_main(const Settings& settings, Service& service, Slab& slab, pid_t master, int channel, int slot,
                  const std::function<void(Worker&)>& begun) {
   process::set_title(slot < 0 ? "goma: manager" : fmt::format("goma: worker {}", slot));
   if (Result<void> dropped = sandbox::give_up_rights(settings.identity); !dropped) {
     log::error(dropped.error().text);
     ::_exit(1);
   }
+  process::last_alarm_after(master, last_alarm_s);
   if (Result<void> filtered = settings.sandbox ? sandbox::filter_calls() : Result<void>(); !filtered && filtered.error().code != Code::invalid) {
     log::warn("no system call filter", {{"slot", slot}, {"error", filtered.error().text}});
   }

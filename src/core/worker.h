@@ -7,7 +7,9 @@
 //   serving    has a site
 //   draining   finishes what it has, then exits
 //
-// A child whose master was killed keeps serving what it has; QUIT ends it in peace.
+// A child whose master was killed serves on for a moment, so that a new master finds it at work and lets it drain (QUIT); then it
+// drains by itself, for a time that has an end. Where another master serves already, it drains at once. If its loop hangs,
+// the kernel ends it.
 #pragma once
 
 #include <memory>
@@ -27,6 +29,9 @@ namespace goma::core {
 
 class Worker {
  public:
+  static constexpr int64_t orphan_ms = 5'000;         // how long it waits for a new master
+  static constexpr int64_t orphan_grace_ms = 30'000;  // its grace then, at most
+
   // Takes the descriptor of its channel. The references must outlive it; slot -1 is the manager.
   Worker(const Settings& settings, Service& service, Slab& slab, int channel, int slot);
   Worker(const Worker&) = delete;
@@ -50,6 +55,7 @@ class Worker {
 
   void on_message(Message& message);
   void on_closed();
+  void on_orphan();
   void on_signal(int number);
   void on_second();
   void on_beat();
@@ -73,7 +79,8 @@ class Worker {
   Context context_;
   Channel channel_;
   Signal quit_, terminate_, interrupt_, hangup_, user1_, user2_, window_;
-  Timer second_, overdue_, beat_;
+  Timer second_, overdue_, beat_, orphan_;
+  int64_t orphan_grace_ = orphan_grace_ms;
   std::vector<Listening> sockets_;  // come with the next commit
   uint64_t wanted_ = 0;             // the generation being built or prepared
   std::unique_ptr<Prepared> prepared_;
@@ -89,8 +96,8 @@ class Worker {
 // Applies the log options of a plan to this process. Relative files start at the prefix of the settings.
 void configure_log(const Plan& plan, const Settings& settings);
 
-// The whole life of a forked child: title, user, service, exit. `begun` sees the worker before it runs. Never returns.
-[[noreturn]] void worker_main(const Settings& settings, Service& service, Slab& slab, int channel, int slot,
+// The whole life of a child that this master forked: title, user, service, exit. `begun` sees the worker before it runs. Never returns.
+[[noreturn]] void worker_main(const Settings& settings, Service& service, Slab& slab, pid_t master, int channel, int slot,
                               const std::function<void(Worker&)>& begun = {});
 
 }  // namespace goma::core
