@@ -43,6 +43,8 @@ wrong, counts, stop = [], {}, threading.Event()
 
 
 def judge(path, kind, answer):
+    if not answer.complete:     # the killed worker's
+        return None
     with lock:
         counts[status(answer)] = counts.get(status(answer), 0) + 1
     if answer.status not in (200, 204):
