@@ -128,17 +128,20 @@ constexpr std::array<char, 256> folds = [] {
 }();
 constexpr char folded(char c) { return folds[static_cast<uint8_t>(c)]; }
 
+// Letters have one each; '-' and digits share them.
+constexpr unsigned low_bits(char c) { return static_cast<uint8_t>(c) & 31U; }
+
 // Which pairs of characters stand at two places of some entry's name; most names of requests are not there.
 template <size_t first, size_t second>
 constexpr std::array<uint32_t, 32> pairs = [] {
   std::array<uint32_t, 32> rows{};
-  for (const Entry& entry : table) rows[entry.name[first] & 31] |= uint32_t{1} << (entry.name[second] & 31);
+  for (const Entry& entry : table) rows[low_bits(entry.name[first])] |= uint32_t{1} << low_bits(entry.name[second]);
   return rows;
 }();
 
 template <size_t first, size_t second>
 bool any_has_pair(std::string_view name) {
-  return (pairs<first, second>[folded(name[first]) & 31] >> (folded(name[second]) & 31) & 1) != 0;
+  return (pairs<first, second>[low_bits(folded(name[first]))] >> low_bits(folded(name[second])) & 1) != 0;
 }
 
 bool begins_alike(std::string_view name, std::string_view with) {
