@@ -68,7 +68,8 @@ for place, section, asks in SECTIONS:
     code, out = judged(text)
     expect((code == 78) == asks, f"{section} {'is refused' if asks else 'asks for nothing'}", out)
 
-refused("a protection in an extra file", EXTRA, "no exploit protection", "blockCommonExploits: true\n")
+refused("a protection in an extra file", EXTRA, "no exploit protection", "blockCommonExploits: true\nroutes: []\n")
+refused("an extra file of it alone", EXTRA, "[no-configuration]", "blockCommonExploits: true\n")
 refused("a gateway in an extra file", EXTRA, "at its top level", "gateway: {routes: [{%s}]}\n" % ROUTE.replace("name: a", "name: b"))
 refused("a definition below gateway", PLACES["the gateway"] % "middlewares: [{name: m, type: respond}]", "without indentation")
 refused("names of middlewares below gateway", PLACES["the gateway"] % "middlewares: [m]", "gateway.defaults")
