@@ -65,6 +65,23 @@ ended(goma, 0, "a second INT: at once")
 expect(time.monotonic() - began < 2.5 * SLOW, "a second INT does not wait", time.monotonic() - began)
 gate.set()
 
+for signal_number, orders in ((signal.SIGQUIT, []), (None, ["quit"])):
+    goma, slow, idle = busy(timeouts={"drain": 0})
+    began = time.monotonic()
+    goma.hit(signal_number) if signal_number else goma.ctl(*orders)
+    ended(goma, 0, "drain 0: exit 0")
+    expect(time.monotonic() - began < 2.5 * SLOW, "drain 0: at once", time.monotonic() - began)
+    gate.set()
+
+goma, slow, idle = busy(timeouts={"drain": "never"})
+expect("drain: never" in goma.ctl("config", "show")[1], "drain never: config show says it")
+goma.hit(signal.SIGQUIT)
+expect(wait_for(lambda: refused(goma)), "drain never: nobody new is let in")
+expect(goma.process.poll() is None, "drain never: the running request keeps it up")
+gate.set()
+same(slow.response().status, 200, "drain never: until it ends")
+ended(goma, 0, "drain never: exit 0")
+
 goma, slow, idle = busy(timeouts={"drain": 1})
 began = time.monotonic()
 code, out, err = goma.ctl("quit")

@@ -32,6 +32,7 @@ std::string plain_scalar(std::string_view text) {
 }
 
 std::string print_value(const Field& field, const Value& value) {
+  if (field.never && value.number == *field.never && value.number < 0) return "never";
   switch (field.kind) {
     case Kind::boolean: return value.number != 0 ? "true" : "false";
     case Kind::integer:

@@ -90,7 +90,16 @@ Answer check_range(const Field& field, int64_t number) {
   return complaint;
 }
 
+constexpr std::string_view never_word = "never";
+
+bool is_never(const Field& field, const yaml::Node& node, Value& value) {
+  if (!field.never || node.text != never_word) return false;
+  value.number = *field.never;
+  return true;
+}
+
 Answer judge_integer(const Field& field, const yaml::Node& node, Value& value) {
+  if (is_never(field, node, value)) return std::nullopt;
   const auto number = parse_integer(node.text);
   if (number) {
     value.number = *number;
@@ -126,6 +135,7 @@ Answer judge_number(const Field& field, const yaml::Node& node, Value& value) {
 }
 
 Answer judge_duration(const Field& field, const yaml::Node& node, Value& value) {
+  if (is_never(field, node, value)) return std::nullopt;
   const auto duration = parse_duration(node.text);
   if (!duration) return wants_with("bad-type", field, node, parse_u64(node.text) ? node.text + "s" : std::string());
   value.number = duration->nanoseconds;
@@ -362,8 +372,8 @@ std::string kind_words(const Field& field) {
     case Kind::boolean: return "true or false";
     case Kind::integer: return "a whole number";
     case Kind::number: return "a number";
-    case Kind::duration: return "a duration";
-    case Kind::seconds: return "a whole number of seconds";
+    case Kind::duration: return field.never ? "a duration, or never" : "a duration";
+    case Kind::seconds: return field.never ? "a whole number of seconds, or never" : "a whole number of seconds";
     case Kind::size: return "a size with a unit";
     case Kind::rate: return "a rate";
     case Kind::address: return "an address to listen on (IP:port, :port or unix:path)";

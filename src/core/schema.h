@@ -101,6 +101,7 @@ struct Field {
   bool is_inverted = false;            // the old spelling means the opposite
   int64_t min = std::numeric_limits<int64_t>::min();
   int64_t max = std::numeric_limits<int64_t>::max();
+  std::optional<int64_t> never;        // times: the word "never" is a value, and stored as this number
   std::span<const std::string_view> words{};  // enumeration
   bool words_ignore_case = false;
   std::string_view old_name;           // deprecated spelling, still accepted
@@ -265,6 +266,10 @@ inline constexpr Addition addition{};
 // Integers and seconds: inclusive limits.
 constexpr auto range(int64_t min, int64_t max) {
   return [=](Field& f) { f.min = min, f.max = max; };
+}
+// Times that may have no end: the word "never" stands for that, and is stored as this number. Where 0 means it too, it is 0.
+constexpr auto or_never(int64_t stored) {
+  return [=](Field& f) { f.never = stored; };
 }
 // How the text is judged, when the member's type does not say it: as(Kind::url).
 constexpr auto as(Kind kind) {

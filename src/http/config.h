@@ -117,7 +117,7 @@ struct TimeoutsConf {
   int body = 60;    // without progress while a request body arrives; used when read is 0 too
   int tunnel = 0;   // a WebSocket or other upgraded connection without a byte either way; 0 = none
   int worker = 5;   // silence of a worker or the manager, after which it is replaced; 0 = none
-  int drain = 30;   // grace for long exchanges on a graceful stop
+  int drain = 30;   // grace for long exchanges on a graceful stop; 0 = none, below 0 = no end to it
 };
 
 struct LogConf {

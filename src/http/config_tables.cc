@@ -25,6 +25,7 @@ using core::formerly_inverted;
 using core::Kind;
 using core::one_of;
 using core::one_of_ignoring_case;
+using core::or_never;
 using core::range;
 using core::required;
 using core::reserved;
@@ -78,8 +79,8 @@ constexpr Field forward_fields[] = {
     field<&ForwardConf::target>("target", "Host and port to forward to.", example("10.0.0.5:5432")),
     field<&ForwardConf::targets>("targets", "Several of them; connections take turns, and go on to the next one when connecting fails.", addition, example("[\"10.0.0.5:5432\", \"10.0.0.6:5432\"]")),
     field<&ForwardConf::address>("address", "The IP address to listen on; empty means all of the machine.", addition, example("127.0.0.1")),
-    field<&ForwardConf::connect_timeout>("connectTimeout", "How long a target may take to accept a connection.", addition, example("10s")),
-    field<&ForwardConf::idle_timeout>("idleTimeout", "How long nothing may move before a connection or session ends; 0 means for ever. Default: 0 with TCP, 5m with UDP.", addition, example("1h")),
+    field<&ForwardConf::connect_timeout>("connectTimeout", "How long a target may take to accept a connection; 0 or never means as long as the system tries.", or_never(0), addition, example("10s")),
+    field<&ForwardConf::idle_timeout>("idleTimeout", "How long nothing may move before a connection or session ends; 0 or never means that it does not. Default: 0 with TCP, 5m with UDP.", or_never(0), addition, example("1h")),
     field<&ForwardConf::max_connections>("maxConnections", "Connections or sessions per worker; 0 means what the descriptor limit allows. Default: 0 with TCP, 1024 with UDP.", count, addition, example("1000")),
     field<&ForwardConf::proxy_protocol>("proxyProtocol", "The version of the PROXY header that tells a TCP target the client's address; 0 means none.", range(0, 2), addition, example("2")),
     section<&ForwardConf::sni>("sni", "Targets by the server name of a TLS connection, which is not decrypted; all others go to target and targets, or are closed when there are none.", sni_section, addition),
@@ -99,14 +100,14 @@ constexpr Field entry_point_fields[] = {
 constexpr Section entry_points_section = section_of<EntryPointsConf>("gateway.entryPoints", "Where goma listens.", entry_point_fields);
 
 constexpr Field timeout_fields[] = {
-    field<&TimeoutsConf::read>("read", "Seconds a request may take to arrive, from its first to its last byte; 0 means no limit.", seconds, env("GOMA_TIMEOUT_READ"), example("60")),
-    field<&TimeoutsConf::write>("write", "Seconds without progress while a response is sent; 0 means no limit.", seconds, env("GOMA_TIMEOUT_WRITE"), example("60")),
-    field<&TimeoutsConf::idle>("idle", "Seconds a kept-alive connection may wait for its next request; 0 means no limit.", seconds, env("GOMA_TIMEOUT_IDLE"), example("60")),
-    field<&TimeoutsConf::header>("header", "Seconds for the head of a request.", seconds, addition, env("GOMA_TIMEOUT_READ_HEADER"), example("10")),
-    field<&TimeoutsConf::body>("body", "Seconds without progress while a request body arrives, also when read is 0.", seconds, addition, example("60")),
-    field<&TimeoutsConf::tunnel>("tunnel", "Seconds a WebSocket or other upgraded connection may go without a byte in either direction; 0 means no limit.", seconds, addition, example("3600")),
-    field<&TimeoutsConf::worker>("worker", "Seconds that a worker or the manager may be silent before it is replaced; 0 means for ever.", seconds, addition, example("5")),
-    field<&TimeoutsConf::drain>("drain", "Seconds that long exchanges are given on a graceful stop before they are asked to leave.", seconds, addition, example("30")),
+    field<&TimeoutsConf::read>("read", "Seconds a request may take to arrive, from its first to its last byte; 0 or never means no limit.", seconds, or_never(0), env("GOMA_TIMEOUT_READ"), example("60")),
+    field<&TimeoutsConf::write>("write", "Seconds without progress while a response is sent; 0 or never means no limit.", seconds, or_never(0), env("GOMA_TIMEOUT_WRITE"), example("60")),
+    field<&TimeoutsConf::idle>("idle", "Seconds a kept-alive connection may wait for its next request; 0 or never means no limit.", seconds, or_never(0), env("GOMA_TIMEOUT_IDLE"), example("60")),
+    field<&TimeoutsConf::header>("header", "Seconds for the head of a request; 0 or never means no limit.", seconds, or_never(0), addition, env("GOMA_TIMEOUT_READ_HEADER"), example("10")),
+    field<&TimeoutsConf::body>("body", "Seconds without progress while a request body arrives, also when read is 0; 0 or never means that read holds alone.", seconds, or_never(0), addition, example("60")),
+    field<&TimeoutsConf::tunnel>("tunnel", "Seconds a WebSocket or other upgraded connection may go without a byte in either direction; 0 or never means no limit.", seconds, or_never(0), addition, example("3600")),
+    field<&TimeoutsConf::worker>("worker", "Seconds that a worker or the manager may be silent before it is replaced; 0 or never means that it is not.", seconds, or_never(0), addition, example("5")),
+    field<&TimeoutsConf::drain>("drain", "Seconds that long exchanges are given on a graceful stop before they are asked to leave; 0 means that they are asked at once, never that they are not asked at all.", seconds, or_never(-1), addition, example("30")),
 };
 constexpr Section timeouts_section = section_of<TimeoutsConf>("gateway.timeouts", "How long a client may take.", timeout_fields);
 
@@ -119,8 +120,8 @@ constexpr Field log_fields[] = {
     field<&LogConf::level>("level", "The least important kind of message that is written.", one_of_ignoring_case(level_words), env("GOMA_LOG_LEVEL")),
     field<&LogConf::format>("format", "Lines for people or JSON objects for programs.", one_of_ignoring_case(format_words), env_default("GOMA_LOG_FORMAT")),
     field<&LogConf::file_path>("filePath", "The log file; empty means standard output. A file is rotated by the three limits below.", env_default("GOMA_LOG_FILE"), example("/var/log/goma/goma.log")),
-    field<&LogConf::max_age_days>("maxAgeDays", "Days a rotated log file is kept.", count, env_default("GOMA_LOG_MAX_AGE_DAYS")),
-    field<&LogConf::max_backups>("maxBackups", "Rotated log files that are kept.", count, env_default("GOMA_LOG_MAX_BACKUPS")),
+    field<&LogConf::max_age_days>("maxAgeDays", "Days a rotated log file is kept; 0 means for ever.", count, env_default("GOMA_LOG_MAX_AGE_DAYS")),
+    field<&LogConf::max_backups>("maxBackups", "Rotated log files that are kept; 0 means all.", count, env_default("GOMA_LOG_MAX_BACKUPS")),
     field<&LogConf::max_size_mb>("maxSizeMB", "Megabytes after which a log file is rotated; 0 means never.", count, env_default("GOMA_LOG_MAX_SIZE_MB")),
     field<&LogConf::access>("access", "Whether requests are logged; auto does when level is info, debug or trace.", one_of(access_words), addition),
     field<&LogConf::access_format>("accessFormat", "The form of access lines: Goma's own, or the combined format of web servers.", one_of(access_format_words), addition),
@@ -128,7 +129,7 @@ constexpr Field log_fields[] = {
 constexpr Section log_section = section_of<LogConf>("gateway.log", "What is logged, how and where.", log_fields);
 
 constexpr Field dns_cache_fields[] = {
-    field<&DnsCacheConf::ttl>("ttl", "Seconds a resolved backend name is kept; then it is asked for again, and where it has moved its connections follow.", seconds),
+    field<&DnsCacheConf::ttl>("ttl", "Seconds a resolved backend name is kept, 1 at least; then it is asked for again, and where it has moved its connections follow.", seconds),
     field<&DnsCacheConf::clear_on_reload>("clearOnReload", "Forget resolved names on every reload."),
     field<&DnsCacheConf::resolver>("resolver", "Name servers as IP or IP:port, tried in order; empty means the system's.", example("[\"10.0.0.2:53\"]")),
 };
@@ -141,8 +142,8 @@ constexpr Field transport_fields[] = {
     field<&TransportConf::max_idle_conns_per_host>("maxIdleConnsPerHost", "Idle connections kept per backend.", count),
     field<&TransportConf::max_conns_per_host>("maxConnsPerHost", "Connections per backend; more requests wait. 0 means no limit.", count),
     field<&TransportConf::tls_handshake_timeout>("tlsHandshakeTimeout", "Seconds for a TLS handshake with a backend; 0 means as long as for connecting.", seconds),
-    field<&TransportConf::response_header_timeout>("responseHeaderTimeout", "Seconds a backend may take to begin its response; 0 means no limit.", seconds),
-    field<&TransportConf::idle_conn_timeout>("idleConnTimeout", "Seconds an idle backend connection is kept.", seconds),
+    field<&TransportConf::response_header_timeout>("responseHeaderTimeout", "Seconds a backend may take to begin its response; 0 or never means no limit.", seconds, or_never(0)),
+    field<&TransportConf::idle_conn_timeout>("idleConnTimeout", "Seconds an idle backend connection is kept; 0 or never means that it is not closed for being idle.", seconds, or_never(0)),
     field<&TransportConf::force_attempt_http2>("forceAttemptHTTP2", "Offer HTTP/2 to backends reached over TLS."),
 };
 constexpr Section transport_section = section_of<TransportConf>("gateway.networking.transport", "Connections to backends.", transport_fields);
@@ -150,7 +151,7 @@ constexpr Section transport_section = section_of<TransportConf>("gateway.network
 constexpr Field passive_health_fields[] = {
     field<&PassiveHealthConf::enabled>("enabled", "Leave out backends that keep failing, on routes with two or more."),
     field<&PassiveHealthConf::max_fails>("maxFails", "Failures in a row after which a backend is left out; at least 1.", range(std::numeric_limits<int>::min(), any_positive)),
-    field<&PassiveHealthConf::eject_for>("ejectFor", "How long it is left out.", example("10s")),
+    field<&PassiveHealthConf::eject_for>("ejectFor", "How long it is left out; 0s means that it is not.", example("10s")),
 };
 constexpr Section passive_health_section = section_of<PassiveHealthConf>("gateway.networking.passiveHealthCheck", "Judging backends by the traffic they answer.", passive_health_fields);
 
@@ -178,7 +179,7 @@ constexpr Field networking_fields[] = {
     field<&NetworkingConf::backend_max_headers>("backendMaxHeaders", "Header fields of a response from a backend; above it the answer is 502.", range(8, 100'000), addition),
     field<&NetworkingConf::backend_strict>("backendStrict", "Refuse responses of backends with lines that end in LF alone, an empty line before the status line, a repeated Content-Length, folded fields or a blank before a colon, which are accepted and counted otherwise.", addition),
     field<&NetworkingConf::queue>("queue", "Requests that may wait for a connection to one backend.", count, addition),
-    field<&NetworkingConf::queue_timeout>("queueTimeout", "Seconds a request waits for a connection.", seconds, addition),
+    field<&NetworkingConf::queue_timeout>("queueTimeout", "Seconds a request waits for a connection; 0 means that it does not, but for one that is being made for it.", seconds, addition),
     field<&NetworkingConf::connect_timeout>("connectTimeout", "Seconds to connect to a backend.", seconds, range(1, 3600), addition),
     field<&NetworkingConf::encoded_slash>("encodedSlash", "An encoded slash or backslash in a path: goes to the backend as it is, and every rule holds for all that it may mean there (keep); is answered with 400 (refuse); or is a slash before anything looks at the path (decode).", one_of(encoded_slash_words), addition),
     field<&NetworkingConf::retries>("retries", "Further attempts for a request that is safe to repeat.", range(0, 10), addition),

@@ -190,7 +190,8 @@ core::Plan plan_of(const Site& site, std::span<const ModuleInfo* const> modules)
   plan.middlewares = config.middlewares.size();
   plan.limit_zone_bytes = config.gateway.shared_memory.limits.bytes;
   plan.silence_ms = int64_t{1000} * config.gateway.timeouts.worker;
-  plan.drain_ms = config.gateway.timeouts.drain * 1000;
+  const int drain = config.gateway.timeouts.drain;
+  plan.drain_ms = drain < 0 ? core::never_ms : int64_t{1000} * drain;
   for (const Route& route : site.routes()) {
     if (route.listed) plan.route_marks[route.name] = mark_of(core::meaning_of(route_section, route.conf));
   }

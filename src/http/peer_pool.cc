@@ -88,6 +88,10 @@ void PeerPool::acquire(Waiter& waiter, bool fresh) {
     waiter.on_lease_failed({.kind = Failure::Kind::queue_full, .detail = "too many requests wait for this backend"});
     return;
   }
+  if (!may_open() && limits_.queue_ms == 0) {
+    waiter.on_lease_failed({.kind = Failure::Kind::queue_timeout, .detail = "all connections are taken, and nobody waits for one"});
+    return;
+  }
   // Who waits for a connection that is being made gets the time for that on top.
   enqueue(waiter, may_open() ? limits_.queue_ms + limits_.connect_ms : limits_.queue_ms);
   open_for_waiters();

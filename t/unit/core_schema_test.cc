@@ -33,6 +33,7 @@ struct TopConf {
   int64_t number = 5;
   double fraction = 0.5;
   Duration wait = Duration::from_seconds(3);
+  int grace = 30;
   Size size{1024};
   std::string colour = "red";
   std::string pattern;
@@ -50,7 +51,8 @@ constexpr Field top_fields[] = {
     field<&TopConf::flag>("flag", "A switch.", formerly_inverted("noFlag"), env("T_FLAG")),
     field<&TopConf::number>("number", "A number.", env("T_NUMBER")),
     field<&TopConf::fraction>("fraction", "A fraction."),
-    field<&TopConf::wait>("wait", "A duration."),
+    field<&TopConf::wait>("wait", "A duration.", or_never(0)),
+    field<&TopConf::grace>("grace", "Seconds.", as(Kind::seconds), or_never(-1), range(0, 100)),
     field<&TopConf::size>("size", "A size."),
     field<&TopConf::colour>("colour", "A word.", one_of_ignoring_case(colours)),
     field<&TopConf::pattern>("pattern", "A pattern.", as(Kind::regex)),
@@ -122,6 +124,17 @@ void wrong_values_are_told_and_not_stored() {
   CHECK_EQ(r.conf.number, 5);
   CHECK_EQ(r.first(), "top.number wants a whole number, got the text \"many\"");
   CHECK_EQ(r.problems.list()[1].message, "top.inner.n must be between 0 and 9, got 10");
+}
+
+void never_is_a_time_where_it_may_be() {
+  const Reading zero = reading("wait: never\ngrace: 0\n");
+  CHECK(zero.good);
+  CHECK_EQ(zero.conf.wait.ms(), 0);
+  CHECK_EQ(zero.conf.grace, 0);
+  CHECK_EQ(reading("grace: never\n").conf.grace, -1);
+  CHECK_EQ(reading("grace: -1\n").code(), "out-of-range");
+  CHECK_EQ(reading("grace: forever\n").first(), "top.grace wants a whole number of seconds, or never, got the text \"forever\"");
+  CHECK_EQ(reading("number: never\n").code(), "bad-type");
 }
 
 void integers_are_gos() {
@@ -238,7 +251,7 @@ void documents_hold_every_key() {
 
 }  // namespace
 
-GOMA_TESTS(every_kind_is_stored, absent_and_null_keep_the_default, wrong_values_are_told_and_not_stored, integers_are_gos, a_bad_pattern_says_where_it_gave_up,
+GOMA_TESTS(every_kind_is_stored, absent_and_null_keep_the_default, wrong_values_are_told_and_not_stored, never_is_a_time_where_it_may_be, integers_are_gos, a_bad_pattern_says_where_it_gave_up,
            secrets_stay_secret, near_keys_are_errors_and_far_ones_warnings, old_spellings_yield_to_new_ones, keys_of_rules_have_any_case,
            reserved_keys_are_refused_unless_off, items_are_called_by_their_name, variables_win_or_yield_as_declared,
            the_effective_form_names_origins_and_hides_secrets, documents_hold_every_key)
