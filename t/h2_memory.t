@@ -98,7 +98,7 @@ def spent():
 
 
 def attacked(what, frames):
-    before, began = resident(worker), spent()
+    began = spent()
     peers = [dial(sealed, tls=True, settings={INITIAL_WINDOW_SIZE: 0}, replenish=False) for _ in range(PEERS)]
     top, served = 0, True
     for peer in peers:
@@ -106,7 +106,7 @@ def attacked(what, frames):
         top, served = max(top, resident(worker)), served and goma.canary("/canary")
     for peer in peers:
         peer.settle()
-    each = (max(top, resident(worker)) - before) / PEERS
+    each = (max(top, resident(worker)) - at_rest) / PEERS
     cost = (spent() - began) / PEERS
     expect(each <= MOST, f"{what}: {each:.0f} KiB for each connection", f"at most {MOST}")
     expect(served and cost <= CPU, f"{what}: {cost * 1000:.1f} ms of CPU for each, and the other client is served", (served, cost))
@@ -133,6 +133,8 @@ def refusals(limit_of, first, more, reason):
     peer.close()
 
 
+dial(sealed, tls=True).close()
+at_rest = resident(worker)
 for what, frames in ATTACKS.items():
     attempt(what, attacked, what, frames)
 attempt("streams", refusals, "one hundred streams", ask(count=STREAMS + 60), 60, "limit")

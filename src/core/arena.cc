@@ -9,6 +9,8 @@ namespace goma::core {
 
 namespace {
 
+constexpr size_t always_kept = 16;
+
 void* from_system(size_t n) {
   void* memory = std::malloc(n);
   if (memory == nullptr) std::abort();  // out of memory is not survivable (ARCHITECTURE.md, safety)
@@ -25,11 +27,21 @@ ChunkPool::~ChunkPool() {
   }
 }
 
+void ChunkPool::shrink() {
+  for (size_t spare = least_ > always_kept ? least_ - always_kept : 0; spare != 0; --spare) {
+    Free* chunk = free_;
+    free_ = chunk->next;
+    std::free(chunk);
+    --count_;
+  }
+  least_ = count_;
+}
+
 void* ChunkPool::take() {
   if (free_ == nullptr) return from_system(chunk_size);
   Free* chunk = free_;
   free_ = chunk->next;
-  --count_;
+  if (--count_ < least_) least_ = count_;
   return chunk;
 }
 

@@ -30,6 +30,9 @@ class ChunkPool {
   void* take();
   // Takes the chunk back; beyond `keep` chunks it goes to the system.
   void give(void* chunk);
+  // Gives to the system what was not needed since the last call. To be called now and then.
+  void shrink();
+  size_t kept() const { return count_; }
 
  private:
   struct Free {
@@ -37,6 +40,7 @@ class ChunkPool {
   };
   Free* free_ = nullptr;
   size_t count_ = 0;
+  size_t least_ = 0;  // of count_, since the last shrink()
   size_t keep_;
 };
 

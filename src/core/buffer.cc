@@ -9,14 +9,8 @@
 namespace goma::core {
 
 std::unique_ptr<char[]> BufferPool::take() {
-  if (free_.empty()) return std::make_unique_for_overwrite<char[]>(block_size);
-  std::unique_ptr<char[]> block = std::move(free_.back());
-  free_.pop_back();
-  return block;
-}
-
-void BufferPool::give(std::unique_ptr<char[]> block) {
-  if (free_.size() < keep) free_.push_back(std::move(block));
+  std::unique_ptr<char[]> block = free_.take();
+  return block != nullptr ? std::move(block) : std::make_unique_for_overwrite<char[]>(block_size);
 }
 
 Pipe::~Pipe() {
@@ -31,17 +25,19 @@ bool Pipe::open() {
 }
 
 std::unique_ptr<Pipe> PipePool::take() {
-  if (!free_.empty()) {
-    std::unique_ptr<Pipe> pipe = std::move(free_.back());
-    free_.pop_back();
-    return pipe;
-  }
+  if (std::unique_ptr<Pipe> kept = free_.take()) return kept;
   auto pipe = std::make_unique<Pipe>();
   return pipe->open() ? std::move(pipe) : nullptr;
 }
 
 void PipePool::give(std::unique_ptr<Pipe> pipe) {
-  if (pipe->inside == 0 && free_.size() < keep) free_.push_back(std::move(pipe));
+  if (pipe->inside == 0) free_.give(std::move(pipe));
+}
+
+void Buffers::shrink() {
+  blocks.shrink();
+  pipes.shrink();
+  sealed = std::string();
 }
 
 }  // namespace goma::core

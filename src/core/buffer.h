@@ -1,17 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Buffers that are lent, not owned: a read needs 64 KiB for a moment, a connection needs none while it is idle.
-// A BufferPool lends blocks per loop; the most recently used one is lent first, so that it is still in the cache.
+// A BufferPool lends blocks per loop; the most recently used one is lent first, so that it is still in the cache. What a
+// pool did not need for a while goes back to the system at shrink().
 //
 // Rule: a view into a lent block dies with the lease. What must outlive it is copied (Arena::copy).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace goma::core {
+
+// What is kept for the next one who asks, last in first out.
+template <class T>
+class Stock {
+ public:
+  explicit Stock(size_t most) : most_(most) {}
+  // Null: there is none.
+  std::unique_ptr<T> take() {
+    if (kept_.empty()) return nullptr;
+    std::unique_ptr<T> last = std::move(kept_.back());
+    kept_.pop_back();
+    least_ = std::min(least_, kept_.size());
+    return last;
+  }
+  // Beyond the most it is destroyed.
+  void give(std::unique_ptr<T> one) {
+    if (kept_.size() < most_) kept_.push_back(std::move(one));
+  }
+  // Destroys what was not needed since the last call, but for one.
+  void shrink() {
+    if (least_ > 1) kept_.resize(kept_.size() - (least_ - 1));
+    least_ = kept_.size();
+  }
+  size_t size() const { return kept_.size(); }
+
+ private:
+  std::vector<std::unique_ptr<T>> kept_;
+  size_t most_;
+  size_t least_ = 0;  // since the last shrink()
+};
 
 class BufferPool {
  public:
@@ -30,12 +63,13 @@ class BufferPool {
     BufferPool& pool_;
     std::unique_ptr<char[]> block_;
   };
+  void shrink() { free_.shrink(); }
 
  private:
   std::unique_ptr<char[]> take();
-  void give(std::unique_ptr<char[]> block);
+  void give(std::unique_ptr<char[]> block) { free_.give(std::move(block)); }
   static constexpr size_t keep = 16;
-  std::vector<std::unique_ptr<char[]>> free_;
+  Stock<char[]> free_{keep};
 };
 
 // A pipe for splice(2) with the number of bytes inside.
@@ -63,10 +97,11 @@ class PipePool {
   std::unique_ptr<Pipe> take();
   // A pipe that still has bytes inside is closed.
   void give(std::unique_ptr<Pipe> pipe);
+  void shrink() { free_.shrink(); }
 
  private:
   static constexpr size_t keep = 32;
-  std::vector<std::unique_ptr<Pipe>> free_;
+  Stock<Pipe> free_{keep};
 };
 
 // What the parts of one loop share for moving bytes.
@@ -74,6 +109,8 @@ struct Buffers {
   BufferPool blocks;
   PipePool pipes;
   std::string sealed;  // TLS records on their way out; empty between calls
+  // To be called now and then, between calls.
+  void shrink();
 };
 
 }  // namespace goma::core

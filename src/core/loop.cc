@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 
+#include "core/loop_memory.h"
+
 namespace goma::core {
 
 namespace {
@@ -21,6 +23,7 @@ unsigned ready_of(short what) {
 }  // namespace
 
 Loop::Loop() {
+  give_libevent_its_memory();
   event_config* config = event_config_new();
   GOMA_CHECK(config != nullptr);
   event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);

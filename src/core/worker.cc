@@ -4,7 +4,6 @@
 #include "core/worker.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,7 +27,6 @@ namespace goma::core {
 
 namespace {
 
-constexpr int trim_delay_s = 2;  // by then the old site is free, most often
 constexpr int64_t slack_ms = 500;
 constexpr unsigned last_alarm_s = static_cast<unsigned>((Worker::orphan_ms + Worker::orphan_grace_ms) / 1000) + 5;
 
@@ -146,7 +144,7 @@ void Worker::on_second() {
   metrics_->add(failed_, failed - failed_told_);
   dropped_told_ = dropped;
   failed_told_ = failed;
-  if (trim_after_ > 0 && --trim_after_ == 0) helper_.run([] { ::malloc_trim(0); }, {});
+  trim_.look();
   second_.start(1000);
 }
 
@@ -205,7 +203,7 @@ void Worker::commit(uint64_t generation) {
   loop_.refresh_clock();
   log::debug("committed", {{"slot", context_.slot}, {"generation", generation}, {"us", loop_.now_us() - begun_us}});
   processes_->set_generation(generation);
-  trim_after_ = trim_delay_s;
+  trim_.configuration_changed();
   channel_.send(report_committed, Pack().number(generation).bytes());
 }
 

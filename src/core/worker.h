@@ -24,6 +24,7 @@
 #include "core/service.h"
 #include "core/settings.h"
 #include "core/slab.h"
+#include "core/trim.h"
 
 namespace goma::core {
 
@@ -88,7 +89,7 @@ class Worker {
   Plan plan_;
   Metrics::Cell dropped_, failed_;
   uint64_t dropped_told_ = 0, failed_told_ = 0;
-  int trim_after_ = 0;              // seconds until freed memory is given back
+  Trim trim_{loop_, helper_};
   bool draining_ = false;
   int exit_code_ = 0;
 };

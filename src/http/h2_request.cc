@@ -7,6 +7,7 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/scan.h"
 #include "core/text.h"
@@ -73,7 +74,10 @@ void H2Request::keep(std::string_view name, std::string_view value) {
   const std::string_view text = arena_.copy(value);
   switch (id) {
     case HeaderId::host: ++hosts_; break;
-    case HeaderId::cookie: ++cookies_; break;
+    case HeaderId::cookie:
+      ++cookies_;
+      cookie_bytes_ += text.size() + 2;
+      break;
     case HeaderId::content_length: length_ = text; break;
     case HeaderId::expect:
       expect_ = text;
@@ -145,11 +149,7 @@ bool H2Request::understand_fields(bool end_stream, ParseError& error) {
 
 // RFC 9113 8.2.3: what was split for compression is one field again.
 void H2Request::join_cookies() {
-  size_t room = 0;
-  for (const Header& field : head_.headers) {
-    if (field.id == HeaderId::cookie) room += field.value.size() + 2;
-  }
-  char* const text = arena_.array<char>(room);
+  char* const text = arena_.array<char>(std::exchange(cookie_bytes_, 0));
   char* out = text;
   for (const Header& field : head_.headers) {
     if (field.id != HeaderId::cookie) continue;

@@ -36,6 +36,8 @@ class H2Request {
 
   RequestHead& head() { return head_; }
   const RequestHead& head() const { return head_; }
+  // Bytes that complete() will need besides.
+  size_t still_to_join() const { return cookies_ > 1 ? cookie_bytes_ : 0; }
   // It opens a tunnel (RFC 8441).
   bool is_tunnel() const { return !protocol_.empty(); }
 
@@ -56,6 +58,7 @@ class H2Request {
   std::string_view length_;
   std::string_view expect_;
   size_t bytes_ = 0;
+  size_t cookie_bytes_ = 0;
   uint32_t fields_ = 0;
   uint32_t cookies_ = 0;
   uint32_t hosts_ = 0;

@@ -48,7 +48,7 @@ H2Stream::~H2Stream() {
 
 void H2Stream::recount() {
   counted_arena_ = arena_.used();
-  const size_t now = fixed_bytes + counted_arena_ + kept_.capacity() + unflushed_ + backlog_.capacity();
+  const size_t now = fixed_bytes + counted_arena_ + request_.still_to_join() + kept_.capacity() + unflushed_ + backlog_.capacity();
   if (now == held_) return;
   connection_.share().change(held_, now);
   held_ = now;

@@ -474,7 +474,10 @@ void PeerPools::configure(const TransportLimits& limits) {
 
 void PeerPools::look_after() {
   std::erase_if(pools_, [](const auto& entry) { return !entry.second->needed(); });
-  for (auto& [key, pool] : pools_) pool->find_health(key);
+  for (auto& [key, pool] : pools_) {
+    pool->find_health(key);
+    pool->written_head_.reset();
+  }
   const auto alone = std::count_if(pools_.begin(), pools_.end(), [](const auto& entry) { return entry.second->health_ == &entry.second->own_health_; });
   if (runtime_.metrics != nullptr) runtime_.metrics->judges_alone(static_cast<size_t>(alone));
   for (auto& [name, endpoint] : endpoints_) endpoint->connections = endpoint->idle = endpoint->waiting = 0;

@@ -110,6 +110,8 @@ struct Server::Worker {
 
   void every_second() {
     peers.look_after();
+    buffers.shrink();
+    chunks.shrink();
     second.start(1000);
   }
 

@@ -122,7 +122,28 @@ void blocks_never_overlap() {
   }
 }
 
+void what_a_pool_did_not_need_goes() {
+  ChunkPool pool;
+  {
+    Arena peak(pool);
+    for (int i = 0; i < 100; ++i) peak.allocate(ChunkPool::chunk_size / 3);
+  }
+  const size_t kept = pool.kept();
+  CHECK(kept > 40);
+  pool.shrink();  // all of it was needed a moment ago
+  CHECK_EQ(pool.kept(), kept);
+  {
+    Arena less(pool);
+    for (int i = 0; i < 40; ++i) less.allocate(ChunkPool::chunk_size / 3);
+  }
+  pool.shrink();
+  CHECK(pool.kept() > 20 && pool.kept() < kept);
+  pool.shrink();
+  pool.shrink();
+  CHECK_EQ(pool.kept(), 16u);
+}
+
 }  // namespace
 
-GOMA_TESTS(starts_empty, copies_text, joins_parts, destroys_newest_first, reset_twice_destroys_once,
+GOMA_TESTS(what_a_pool_did_not_need_goes, starts_empty, copies_text, joins_parts, destroys_newest_first, reset_twice_destroys_once,
            outsized_block_keeps_the_chunk, chunks_are_used_again, blocks_never_overlap)

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory that was freed goes back to the system. The C library keeps it where something that lives lies above it, so
+// after a peak a process would stay as large as it was then. Now and then, when the process is larger than it was at
+// rest, the library is asked to give back what is free (malloc_trim(3)), on the helper thread: that costs about 0.2 ms for
+// each MiB that goes back, less than a millisecond when there is nothing, and who allocates meanwhile may wait for it.
+//
+// The one idea: asking is the only cheap way to learn how much is free. An answer of little makes the next question
+// come later, at most eight seconds; so a peak is forgotten within ten, and a process that is large because it is busy
+// is asked every eighth second.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/helper.h"
+
+namespace goma::core {
+
+// When to ask. Sizes are bytes of the process's own memory.
+class TrimPace {
+ public:
+  bool due(size_t resident, int64_t now_ms) const;
+  // The library was asked: what there was before and after.
+  void asked(size_t before, size_t after, int64_t now_ms);
+  // What the process needs has changed: the next size that remains after asking is its size at rest.
+  void begin_anew(int64_t now_ms, int64_t delay_ms);
+
+ private:
+  size_t rest_ = 0;         // the least that remained; 0: not known
+  int64_t next_ms_ = 0;
+  int64_t interval_ms_ = 0;
+};
+
+class Trim {
+ public:
+  Trim(Loop& loop, Helper& helper) : loop_(loop), helper_(helper) {}
+  // To be called about once a second.
+  void look();
+  // A configuration was taken over; the one before is freed soon.
+  void configuration_changed();
+
+ private:
+  Loop& loop_;
+  Helper& helper_;
+  TrimPace pace_;
+  bool asking_ = false;
+};
+
+// Anonymous memory of this process that is in use, in bytes; 0 when the kernel does not tell.
+size_t own_memory();
+
+}  // namespace goma::core
