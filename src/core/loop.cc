@@ -38,7 +38,12 @@ Loop::~Loop() { event_base_free(base_); }
 
 void Loop::run() {
   for (stopped_ = false; !stopped_;) {
-    event_base_loop(base_, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    int how = EVLOOP_ONCE;
+    while (Deferred* work = later_.pop_front()) {
+      turn_.push_back(*work);
+      how = EVLOOP_NONBLOCK;
+    }
+    event_base_loop(base_, how | EVLOOP_NO_EXIT_ON_EMPTY);
     while (Deferred* work = turn_.pop_front()) {
       enter();
       work->run_(work->owner_);

@@ -80,6 +80,13 @@ class Loop {
   void at_turn_end(Deferred& work) {
     if (!work.pending()) turn_.push_back(work);
   }
+  // Runs it when all that is ready by then has been served once more: for who has had its share of this turn, and work
+  // left. Asking twice is one run.
+  void next_turn(Deferred& work) {
+    if (!work.pending()) later_.push_back(work);
+  }
+  // Bytes that one connection may receive before others have theirs.
+  static constexpr uint64_t share_of_turn = 1024 * 1024;
 
   event_base* base() { return base_; }
   // For the callback trampolines only.
@@ -93,6 +100,7 @@ class Loop {
   int64_t wall_read_us_ = 0;
   List<Deferred, &Deferred::hook> deferred_;
   List<Deferred, &Deferred::hook> turn_;
+  List<Deferred, &Deferred::hook> later_;
   bool stopped_ = false;
 };
 

@@ -371,6 +371,7 @@ Result<int> connect_nonblocking(const Address& address) {
   Descriptor socket(open_socket(address.family(), SOCK_STREAM));
   if (!socket) return refused("cannot open a socket", errno);
   set_nodelay(socket.get());
+  limit_unsent(socket.get());
   set_keepalive(socket.get());
   sockaddr_storage storage;
   const socklen_t length = address.to_sockaddr(storage);
@@ -415,6 +416,8 @@ Address peer_address(int fd) {
 }
 
 void set_nodelay(int fd) { set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
+
+void limit_unsent(int fd) { set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, most_unsent); }
 
 void set_keepalive(int fd) {
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);

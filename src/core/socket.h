@@ -144,6 +144,10 @@ Address peer_address(int fd);
 
 // Small messages leave at once.
 void set_nodelay(int fd);
+// The kernel takes no more than this many bytes that are not under way yet, beside what is: a peer that does not read
+// costs little, one that reads fast is not slowed down. What a listening socket has, accepted ones inherit.
+constexpr int most_unsent = 256 * 1024;
+void limit_unsent(int fd);
 // The kernel probes a silent peer after 30 s, then every 30 s.
 void set_keepalive(int fd);
 void set_nonblocking(int fd, bool on);

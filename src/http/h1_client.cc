@@ -28,7 +28,7 @@ constexpr int64_t look_again_ms = 200;
 
 H1Client::H1Client(Runtime& runtime, PeerPool& pool, core::Stream& dialed) : runtime_(runtime), pool_(pool), stream_(runtime.buffers) {
   deadline_.bind<&H1Client::on_deadline>(runtime.wheel, this);
-  broken_send_.bind<&H1Client::read_some>(this);
+  read_on_.bind<&H1Client::read_some>(this);
   stream_.take(dialed);
   stream_.watch<&H1Client::on_ready>(runtime.loop, this);
 }
@@ -106,7 +106,7 @@ Flow H1Client::flush() {
 void H1Client::on_broken_send() {
   if (send_broken_) return;
   send_broken_ = true;
-  runtime_.loop.defer(broken_send_);
+  runtime_.loop.defer(read_on_);
 }
 
 // ---------------------------------------------------------------- the response
@@ -114,7 +114,11 @@ void H1Client::on_broken_send() {
 void H1Client::read_some() {
   if (reading_) return;
   reading_ = true;
+  const uint64_t share = stream_.received() + core::Loop::share_of_turn;
   while (read_once()) {
+    if (stream_.received() < share) continue;
+    runtime_.loop.next_turn(read_on_);
+    break;
   }
   reading_ = false;
 }
@@ -394,7 +398,7 @@ void H1Client::close() {
   pool_.gone(*this);
   handler_ = nullptr;
   deadline_.clear();
-  broken_send_.cancel();
+  read_on_.cancel();
   stream_.close();
 }
 

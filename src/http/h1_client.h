@@ -79,7 +79,7 @@ class H1Client final : public BackendConnection, public BackendStream {
   ResponseScanner scanner_;
   ChunkDecoder chunks_;
   core::Deadline deadline_;
-  core::Deferred broken_send_;
+  core::Deferred read_on_;  // what could not be read at once
   std::string pending_;        // received, not yet consumed
   uint64_t left_ = 0;          // of a response body with a length
   uint64_t served_ = 0;        // complete exchanges

@@ -103,7 +103,11 @@ void H1Server::on_ready(unsigned ready) {
 }
 
 void H1Server::read_input() {
+  const uint64_t share = stream_.received() + core::Loop::share_of_turn;
   while (unread_ && read_once()) {
+    if (stream_.received() < share) continue;
+    runtime_.loop.next_turn(after_);
+    return;
   }
 }
 

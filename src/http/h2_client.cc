@@ -184,7 +184,11 @@ void H2Client::on_ready(unsigned ready) {
 }
 
 void H2Client::read_input() {
+  const uint64_t share = stream_.received() + core::Loop::share_of_turn;
   while (unread_ && read_once()) {
+    if (stream_.received() < share) continue;
+    runtime_.loop.next_turn(after_);
+    return;
   }
 }
 

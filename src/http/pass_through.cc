@@ -331,7 +331,8 @@ void PassThrough::listen(std::vector<core::Listening> sockets, const PassThrough
       listeners_.push_back(std::move(*same));
       continue;
     }
-    core::set_nodelay(socket.fd);  // accepted connections inherit both
+    core::set_nodelay(socket.fd);  // accepted connections inherit all three
+    core::limit_unsent(socket.fd);
     core::set_keepalive(socket.fd);
     listeners_.push_back(std::make_unique<Listener>(*this, forward, socket.fd));
     if (!draining_) watch(*listeners_.back());

@@ -291,7 +291,8 @@ void Server::listen(std::vector<core::Listening> listening) {
       w.listeners.back()->entry = &w.runtime.site->entry_point(socket.text);
       continue;
     }
-    core::set_nodelay(socket.fd);  // accepted connections inherit it
+    core::set_nodelay(socket.fd);  // accepted connections inherit both
+    core::limit_unsent(socket.fd);
     auto listener = std::make_unique<Listener>(*this, socket.text, socket.fd);
     listener->entry = &w.runtime.site->entry_point(socket.text);
     if (!w.runtime.draining) watch(*listener);

@@ -243,7 +243,36 @@ void what_is_untold_can_be_seen() {
   CHECK_EQ(a.watch.untold(), 0u);
 }
 
+// Works on for ever, a turn each; ends with the other's event.
+struct Greedy {
+  explicit Greedy(Loop& l) : loop(l) { again.bind<&Greedy::work>(this); }
+  void work() {
+    ++turns;
+    loop.next_turn(again);
+    loop.next_turn(again);
+  }
+  void on_ready(unsigned) { loop.stop(); }
+  Loop& loop;
+  Deferred again;
+  int turns = 0;
+};
+
+void what_is_left_waits_for_the_others() {
+  Loop loop;
+  Guard guard(loop, 5000);
+  Greedy greedy(loop);
+  Pair pair;
+  Watch watch;
+  greedy.work();
+  CHECK_EQ(::write(pair.fd[1], "x", 1), 1);
+  watch.open<&Greedy::on_ready>(loop, pair.fd[0], &greedy);
+  loop.run();
+  CHECK(!guard.fired);
+  CHECK(greedy.turns >= 1 && greedy.turns <= 3);
+}
+
 }  // namespace
 
 GOMA_TESTS(what_is_untold_can_be_seen, reports_write_then_read_then_close, edge_is_reported_once, level_is_reported_until_read,
-           closed_watch_is_silent, deferred_work_runs_in_the_same_callback, timer_moves_and_stops, signal_is_a_callback)
+           closed_watch_is_silent, deferred_work_runs_in_the_same_callback, what_is_left_waits_for_the_others, timer_moves_and_stops,
+           signal_is_a_callback)
