@@ -11,30 +11,22 @@
 
 namespace goma::core {
 
-namespace {
-
-// A word: 40 bits of the end in milliseconds (34 years after the machine started), one of "reached", 23 of failures.
-constexpr int until_shift = 24;
-constexpr int reached_shift = 23;
-constexpr uint64_t failure_mask = (uint64_t{1} << reached_shift) - 1;
-
-Health::State unpack(uint64_t word) {
+Health::State Health::unpack(uint64_t word) {
+  constexpr uint64_t failure_mask = (uint64_t{1} << reached_shift) - 1;
   return {static_cast<uint32_t>(word & failure_mask), static_cast<int64_t>(word >> until_shift), (word >> reached_shift & 1) != 0};
 }
 
-uint64_t pack(const Health::State& state) {
-  return (static_cast<uint64_t>(state.left_out_until_ms) << until_shift) | (uint64_t{state.reached} << reached_shift) |
-         std::min<uint64_t>(state.failures, failure_mask);
+uint64_t Health::pack(const State& state) {
+  const uint64_t failures = std::min<uint64_t>(state.failures, (uint64_t{1} << reached_shift) - 1);
+  return (static_cast<uint64_t>(state.left_out_until_ms) << until_shift) | (uint64_t{state.reached} << reached_shift) | failures;
 }
 
-}  // namespace
-
-Health::State Health::state() const { return unpack(__atomic_load_n(&word_, __ATOMIC_RELAXED)); }
+Health::State Health::state() const { return unpack(word()); }
 
 // change(State&) says whether there is something to do, and may be asked again.
 template <class Change>
 bool Health::change(Change change) {
-  uint64_t word = __atomic_load_n(&word_, __ATOMIC_RELAXED);
+  uint64_t word = this->word();
   while (true) {
     State state = unpack(word);
     if (!change(state)) return false;

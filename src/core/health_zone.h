@@ -43,7 +43,9 @@ class Health {
   void succeeded(int64_t now_ms);
   bool left_out(int64_t now_ms) const { return now_ms < state().left_out_until_ms; }
   // Out or due.
-  bool is_out() const { return state().left_out_until_ms != 0; }
+  bool is_out() const { return (word() >> until_shift) != 0; }
+  // Good, and no failure since the last answer.
+  bool is_clean() const { return (word() & ~(uint64_t{1} << reached_shift)) == 0; }
   // It is due and the caller is the one to try it; nobody else will within for_ms.
   bool begin_trial(int64_t now_ms, int64_t for_ms);
   // The trial goes on: it stays out until then. Harmless when it is good.
@@ -53,6 +55,12 @@ class Health {
   State state() const;
 
  private:
+  // A word: 40 bits of the end in milliseconds (34 years after the machine started), one of "reached", 23 of failures.
+  static constexpr int until_shift = 24;
+  static constexpr int reached_shift = 23;
+  static State unpack(uint64_t word);
+  static uint64_t pack(const State& state);
+  uint64_t word() const { return __atomic_load_n(&word_, __ATOMIC_RELAXED); }
   template <class Change>
   bool change(Change change);
 

@@ -91,10 +91,7 @@ void Watch::close() {
   loop_ = nullptr;
 }
 
-unsigned Watch::untold() const {
-  if (loop_ == nullptr || (event_.ev_evcallback.evcb_flags & EVLIST_ACTIVE) == 0) return 0;
-  return ready_of(event_.ev_res);
-}
+unsigned Watch::told_next() const { return ready_of(event_.ev_res); }
 
 void Watch::fired(evutil_socket_t, short what, void* self) {
   auto* watch = static_cast<Watch*>(self);

@@ -125,12 +125,13 @@ class Watch {
   }
   bool is_open() const { return loop_ != nullptr; }
   // What the kernel has said already and the callback is still to hear in this turn of the loop; a set of Ready bits.
-  unsigned untold() const;
+  unsigned untold() const { return loop_ == nullptr || (event_.ev_evcallback.evcb_flags & EVLIST_ACTIVE) == 0 ? 0 : told_next(); }
   void close();
 
  private:
   using Callback = void (*)(void*, unsigned);
   void start(Loop& loop, int fd, void* owner, Callback callback, bool edge);
+  unsigned told_next() const;
   static void fired(evutil_socket_t fd, short what, void* self);
 
   event event_;

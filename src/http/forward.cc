@@ -65,9 +65,8 @@ void Forward::start() {
 }
 
 void Forward::attempt(bool fresh) {
-  const RequestHead& request = x_.request();
-  const bool repeatable = request_ended_ && is_repeatable(request.method, request.upgrade) && x_.trace.retries < x_.site()->retries();
-  const Upstream::Choice choice = x_.route()->upstream->choose({x_.now_ms(), &tried_, backend_, repeatable});
+  const bool may_retry = request_ended_ && x_.trace.retries < x_.site()->retries();
+  const Upstream::Choice choice = x_.route()->upstream->choose({x_.request(), tried_, backend_, may_retry});
   backend_ = choice.backend;
   trial_ = choice.trial;
   if (backend_ == nullptr) {
@@ -178,7 +177,7 @@ void Forward::on_backend_informational(const ResponseHead& head) { x_.respond_in
 void Forward::on_backend_head(ResponseHead& head) {
   head_seen_ = true;
   if (trial_) backend_->pool->passed_trial();
-  else backend_->pool->succeeded(x_.now_ms());
+  else backend_->pool->succeeded();
   x_.trace.backend_status = head.status;
   x_.trace.backend_us = x_.runtime().loop.now_us() - x_.trace.backend_start_us;
   ResponseHead& response = x_.response();

@@ -135,36 +135,24 @@ bool H1Client::read_once() {
       stream_.tls() == nullptr && handler_->can_splice()) {
     return splice_once();
   }
-  if (pending_.size() > core::BufferPool::block_size / 2 && !body) return read_long_head();
   if (body && !pending_.empty()) return consume_pending();  // left over from before a pause: no receive needed
+  const size_t base = pending_.size();
+  std::string long_head;  // one that outgrows a block is gathered where it is, up to the limit of heads
   core::BufferPool::Lease block(runtime_.buffers.blocks);
-  const size_t base = pending_.copy(block.data(), pending_.size());
-  pending_.clear();
+  char* data = block.data();
+  size_t room = block.size() - base;
+  if (base > core::BufferPool::block_size / 2) {
+    long_head = std::exchange(pending_, std::string());
+    room = core::BufferPool::block_size;
+    long_head.resize(base + room);
+    data = long_head.data();
+  } else if (base != 0) {
+    std::memcpy(data, pending_.data(), base);
+    pending_.clear();
+  }
   // A client that takes little at a time is read for in little pieces, heads in any case.
   const size_t wanted = handler_ != nullptr ? handler_->backend_room() : SIZE_MAX;
-  const size_t room = std::max(wanted, wanted == 0 ? least_for_shut : least_read);
-  const core::Stream::Read got = stream_.read(block.data() + base, std::min(block.size() - base, room));
-  return received(got, block.data(), base);
-}
-
-// A head that outgrows a block is gathered where it is, up to the limit of heads.
-bool H1Client::read_long_head() {
-  std::string head = std::exchange(pending_, std::string());
-  const size_t base = head.size();
-  head.resize(base + core::BufferPool::block_size);
-  const core::Stream::Read got = stream_.read(head.data() + base, core::BufferPool::block_size);
-  return received(got, head.data(), base, &head);
-}
-
-bool H1Client::consume_pending() {
-  const std::string data = std::exchange(pending_, std::string());
-  const size_t used = consume(data.data(), data.size());
-  if (used < data.size() && state_ != State::closed) pending_.assign(data, used);
-  return state_ != State::closed && state_ != State::idle && !paused_;
-}
-
-// data: what was pending before, base bytes, and behind it what has come; owner may hold it. True: read again.
-bool H1Client::received(const core::Stream::Read& got, const char* data, size_t base, std::string* owner) {
+  const core::Stream::Read got = stream_.read(data + base, std::min(room, std::max(wanted, wanted == 0 ? least_for_shut : least_read)));
   switch (got.state) {
     case core::Stream::Io::blocked:
       pending_.assign(data, base);
@@ -182,12 +170,7 @@ bool H1Client::received(const core::Stream::Read& got, const char* data, size_t 
   const uint64_t serving = served_;
   const size_t used = consume(data, n);
   if (state_ == State::closed) return false;
-  if (used == 0 && owner != nullptr) {
-    owner->resize(n);
-    pending_ = std::move(*owner);
-  } else if (used < n) {
-    pending_.assign(data + used, n - used);
-  }
+  if (used < n) keep(std::move(long_head), {data, n}, used);
   if (state_ == State::tunnel && !got.more && !send_broken_) {
     arm(look_again_ms);
     return false;
@@ -195,6 +178,23 @@ bool H1Client::received(const core::Stream::Read& got, const char* data, size_t 
   // A short read means that the kernel has no more, unless a reset came with the bytes: libevent reports that as
   // readiness only, and there will be no other event. So an unfinished response is read until the kernel says so.
   return (got.more || send_broken_ || served_ == serving) && !paused_;
+}
+
+// What was received and not understood yet; a long head stays where it is.
+void H1Client::keep(std::string long_head, std::string_view received, size_t used) {
+  if (used != 0 || long_head.empty()) {
+    pending_.assign(received.substr(used));
+    return;
+  }
+  long_head.resize(received.size());
+  pending_ = std::move(long_head);
+}
+
+bool H1Client::consume_pending() {
+  const std::string data = std::exchange(pending_, std::string());
+  const size_t used = consume(data.data(), data.size());
+  if (used < data.size() && state_ != State::closed) pending_.assign(data, used);
+  return state_ != State::closed && state_ != State::idle && !paused_;
 }
 
 bool H1Client::splice_once() {
@@ -261,7 +261,7 @@ void H1Client::take_head(std::string_view text, bool untidy, size_t behind) {
     fail(fault.kind, fault.text);
     return;
   }
-  oddities.each([this](Failure::Kind kind) { pool_.met(kind); });
+  if (!oddities.empty()) oddities.each([this](Failure::Kind kind) { pool_.met(kind); });
   const bool switching = head->status == 101;
   if (head->status < 200 && !switching) {
     if (++informational_ > max_informational) {

@@ -58,9 +58,8 @@ class H1Client final : public BackendConnection, public BackendStream {
   void on_broken_send();
   void read_some();
   bool read_once();
-  bool read_long_head();
   bool consume_pending();
-  bool received(const core::Stream::Read& got, const char* data, size_t base, std::string* owner = nullptr);
+  void keep(std::string long_head, std::string_view received, size_t used);
   bool splice_once();
   size_t consume(const char* data, size_t n);
   size_t consume_head(const char* data, size_t n);

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "core/text.h"
-#include "http/h1_parser.h"
 
 namespace goma::http {
 
@@ -192,16 +191,6 @@ Failure::Kind kind_of(std::string_view code) {
   return Failure::Kind::bad_header;
 }
 
-bool parse(std::string_view head, core::Arena& arena, const ResponseLimits& limits, Method method, ResponseHead& out, ResponseFault& fault) {
-  Limits of_parser;
-  of_parser.head_bytes = limits.head_bytes;
-  of_parser.headers = limits.headers;
-  ParseError error;
-  if (parse_response(head, arena, of_parser, method, out, error)) return true;
-  fault = {kind_of(error.code), error.text};
-  return false;
-}
-
 // What the text of a length says more exactly than the parser does: "8, 9" is no length, but two.
 void refine(std::string_view head, ResponseFault& fault) {
   if (fault.kind != Failure::Kind::bad_length) return;
@@ -212,18 +201,19 @@ void refine(std::string_view head, ResponseFault& fault) {
 
 }  // namespace
 
-bool read_response(std::string_view head, bool untidy, core::Arena& arena, const ResponseLimits& limits, Method request_method, ResponseHead& out,
-                   Oddities& oddities, ResponseFault& fault) {
-  if (!untidy && parse(head, arena, limits, request_method, out, fault)) return true;
+bool read_odd_response(std::string_view head, core::Arena& arena, const ResponseLimits& limits, Method request_method, ResponseHead& out,
+                       Oddities& oddities, ResponseFault& fault) {
   const std::string_view mended = mend_response(head, arena, oddities);
   if (!oddities.empty() && limits.strict) {
     oddities.each([&](Failure::Kind kind) { fault = {kind, "networking.backendStrict refuses this"}; });
     return false;
   }
   out.headers = Headers(arena);
-  const bool understood = parse(mended, arena, limits, request_method, out, fault);
-  if (!understood) refine(mended, fault);
-  return understood;
+  ParseError error;
+  if (parse_response(mended, arena, {.headers = limits.headers}, request_method, out, error)) return true;
+  fault = {kind_of(error.code), error.text};
+  refine(mended, fault);
+  return false;
 }
 
 }  // namespace goma::http

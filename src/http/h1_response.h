@@ -19,6 +19,7 @@
 
 #include "core/arena.h"
 #include "http/failure.h"
+#include "http/h1_parser.h"
 #include "http/message.h"
 
 namespace goma::http {
@@ -81,10 +82,18 @@ class ResponseScanner {
   ResponseFault fault_;
 };
 
+// For those that the parser does not take as they are.
+bool read_odd_response(std::string_view head, core::Arena& arena, const ResponseLimits& limits, Method request_method, ResponseHead& out,
+                       Oddities& oddities, ResponseFault& fault);
+
 // Understands a head as the scanner delimited it; untidy as the scanner said. `head` must live as long as `out`. The
 // method of its request decides whether there is content (RFC 9112 6.3). False: `fault` says why.
-bool read_response(std::string_view head, bool untidy, core::Arena& arena, const ResponseLimits& limits, Method request_method, ResponseHead& out,
-                   Oddities& oddities, ResponseFault& fault);
+inline bool read_response(std::string_view head, bool untidy, core::Arena& arena, const ResponseLimits& limits, Method request_method, ResponseHead& out,
+                          Oddities& oddities, ResponseFault& fault) {
+  ParseError error;
+  if (!untidy && parse_response(head, arena, {.headers = limits.headers}, request_method, out, error)) return true;
+  return read_odd_response(head, arena, limits, request_method, out, oddities, fault);
+}
 
 // The text without its oddities, in the arena, for the strict parser to judge.
 std::string_view mend_response(std::string_view head, core::Arena& arena, Oddities& oddities);

@@ -29,8 +29,7 @@ bool PeerAddresses::learn(const List& addresses) {
 
 bool PeerAddresses::has(const core::Address& address) const { return entries_.empty() || find(address) != nullptr; }
 
-const core::Address* PeerAddresses::next() {
-  if (entries_.size() < 2) return nullptr;
+const core::Address* PeerAddresses::take_turn() {
   turn_ = (turn_ + 1) % entries_.size();
   return &entries_[turn_].address;
 }

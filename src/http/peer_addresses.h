@@ -24,7 +24,7 @@ class PeerAddresses {
   bool has(const core::Address& address) const;
   size_t size() const { return entries_.size(); }
   // Whose turn it is. Null where there is no choice.
-  const core::Address* next();
+  const core::Address* next() { return entries_.size() < 2 ? nullptr : take_turn(); }
 
   // Whether one more connection may be tried to it beside the traffic: none is being made, and none failed lately.
   bool may_add(const core::Address& address, int64_t now_ms) const;
@@ -44,6 +44,7 @@ class PeerAddresses {
     int64_t failed_until_ms = 0;
     bool adding = false;
   };
+  const core::Address* take_turn();
   Entry* find(const core::Address& address);
   const Entry* find(const core::Address& address) const;
 

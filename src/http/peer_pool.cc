@@ -80,7 +80,7 @@ void PeerPool::acquire(Waiter& waiter, bool fresh) {
     waiter.on_lease(static_cast<H1Client&>(*connection));
     return;
   }
-  if (BackendConnection* shared = of_address(lists_->open, turn)) {
+  if (BackendConnection* shared = turn == nullptr ? lists_->open.front() : of_address(lists_->open, turn)) {
     lend_stream(static_cast<H2Client&>(*shared), waiter);
     return;
   }
@@ -100,8 +100,11 @@ void PeerPool::acquire(Waiter& waiter, bool fresh) {
 // An idle connection that can be lent. Where one turned out to be closed the others may be as well: the oldest makes
 // room for a new one.
 BackendConnection* PeerPool::idle_one(bool fresh, const core::Address* turn) {
+  BackendConnection* first = lists_->idle.front();
+  if (first == nullptr) return nullptr;
+  if (!fresh && turn == nullptr && !static_cast<H1Client*>(first)->has_news()) return first;  // nearly always
   if (fresh) {
-    if (!may_open() && !lists_->idle.empty()) lists_->idle.back()->close();
+    if (!may_open()) lists_->idle.back()->close();
     return may_open() ? nullptr : lists_->idle.front();
   }
   while (BackendConnection* connection = of_address(lists_->idle, turn)) {
@@ -404,7 +407,8 @@ void PeerPool::failed(int64_t now_ms, Failure::Kind kind) {
   core::log::warn("backend keeps failing and is left out where others can do it", {{"backend", host() + ':' + std::to_string(port())}, {"for", core::print_duration(core::Duration::from_ms(limits_.eject_ms))}});
 }
 
-bool PeerPool::wants_trial(int64_t now_ms, bool repeatable) {
+bool PeerPool::wants_trial(bool repeatable) {
+  const int64_t now_ms = runtime_.loop.now_ms();
   if (on_trial_since_ms_ != 0) {
     if (!repeatable && now_ms - on_trial_since_ms_ < trial_patience_ms) return false;
     on_trial_since_ms_ = 0;
@@ -428,8 +432,10 @@ void PeerPool::reached() {
 
 void PeerPool::passed_trial() {
   back("a backend answers again");
-  health_->succeeded(runtime_.loop.now_ms());
+  clear_health();
 }
+
+void PeerPool::clear_health() { health_->succeeded(runtime_.loop.now_ms()); }
 
 void PeerPool::back(std::string_view how) {
   health_->readmit();

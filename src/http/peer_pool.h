@@ -161,12 +161,14 @@ class PeerPool {
   // Passive health (goma-config 8.4): consecutive failures, of all workers together, eject the endpoint for a while;
   // any response clears them.
   void failed(int64_t now_ms, Failure::Kind kind);
-  void succeeded(int64_t now_ms) { health_->succeeded(now_ms); }
+  void succeeded() {
+    if (!health_->is_clean()) clear_health();
+  }
   bool is_out() const { return health_->is_out(); }
   // For one that is out, while others serve: when its time is over a connection is made for nobody, and what put it out is
   // disproved. One that could not be reached is good once it can be. One that failed to answer has to answer one request
   // on trial: true, this one is it. A request that can be repeated elsewhere is taken at once, another one after a second.
-  bool wants_trial(int64_t now_ms, bool repeatable);
+  bool wants_trial(bool repeatable);
   void passed_trial();
 
  private:
@@ -183,6 +185,7 @@ class PeerPool {
   void retire(H2Client& connection);
   void open_one(DialPurpose purpose, const core::Address* address = nullptr);
   void reached();
+  void clear_health();
   void back(std::string_view how);
   void open_for_waiters();
   void lend_stream(H2Client& connection, Waiter& waiter);

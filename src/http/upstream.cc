@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "http/peer_pool.h"
+#include "http/retry.h"
 
 namespace goma::http {
 
@@ -50,16 +51,17 @@ Backend* Upstream::take_turn(Admits admits) {
 // Nobody waits for a backend that is out while others serve: it is looked at beside the traffic.
 template <class Admits>
 Backend* Upstream::on_trial(const Wish& wish, Admits admits) {
+  const bool repeatable = wish.may_retry && is_repeatable(wish.request.method, wish.request.upgrade);
   for (Backend& backend : backends_) {
     if (backend.weight == 0 || !backend.pool->is_out() || !admits(backend)) continue;
-    if (backend.pool->wants_trial(wish.now_ms, wish.repeatable)) return &backend;
+    if (backend.pool->wants_trial(repeatable)) return &backend;
   }
   return nullptr;
 }
 
 Upstream::Choice Upstream::choose(const Wish& wish) {
   if (backends_.size() == 1) return {&backends_[0]};
-  const auto is_new = [&](const Backend& b) { return wish.tried == nullptr || !wish.tried->has(number_of(b)); };
+  const auto is_new = [&](const Backend& b) { return !wish.tried.has(number_of(b)); };
   bool some_out = false;
   Backend* chosen = take_turn([&](const Backend& b) {
     const bool out = b.pool->is_out();

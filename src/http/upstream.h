@@ -54,10 +54,10 @@ class Upstream {
   // Finds the pools of the worker. Loop thread.
   void bind(PeerPools& pools);
   struct Wish {
-    int64_t now_ms = 0;
-    const BackendSet* tried = nullptr;  // null: none
-    const Backend* last = nullptr;      // that was tried
-    bool repeatable = false;            // the request may be sent once more when it was written
+    const RequestHead& request;
+    const BackendSet& tried;
+    const Backend* last = nullptr;  // that was tried
+    bool may_retry = false;         // what was written, if its method allows it
   };
   struct Choice {
     Backend* backend = nullptr;
