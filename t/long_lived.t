@@ -395,6 +395,8 @@ for upgrade in range(1, UPGRADES + 1):
     same(code, 0, f"upgrade {upgrade}") or note(out + err)
     goma.started_pids.add(goma.pid)
     expect(goma.pid != master and not set(workers) & set(goma.worker_pids()), "others serve")
+    # Until they leave, the old workers accept as well; what they accept has the grace and no more.
+    wait_for(lambda: all("leaving" in title(p) or not alive(p) for p in workers))
     fresh = start_all()
     rounds, bad = 0, []
     while not bad and (time.monotonic() - asked < DRAIN * 0.5 or not rounds):

@@ -30,6 +30,8 @@ namespace {
 constexpr int64_t slack_ms = 500;
 constexpr unsigned last_alarm_s = static_cast<unsigned>((Worker::orphan_ms + Worker::orphan_grace_ms) / 1000) + 5;
 
+std::string process_name(int slot) { return slot < 0 ? "goma: manager" : fmt::format("goma: worker {}", slot); }
+
 int64_t wall_ms() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
@@ -222,6 +224,7 @@ void Worker::drain(int64_t grace_ms) {
   overdue_.start(grace_ms + slack_ms);  // whatever does not leave when it is asked is left behind
   if (serving_ == nullptr) return leave(0);
   service_.drain(grace_ms, [this] { leave(0); });
+  process::set_title(process_name(context_.slot) + " (leaving)");  // it accepts nothing more from here on
 }
 
 void Worker::answer(Unpack& question) {
@@ -241,7 +244,7 @@ void Worker::leave(int code) {
 
 void worker_main(const Settings& settings, Service& service, Slab& slab, pid_t master, int channel, int slot,
                  const std::function<void(Worker&)>& begun) {
-  process::set_title(slot < 0 ? "goma: manager" : fmt::format("goma: worker {}", slot));
+  process::set_title(process_name(slot));
   if (Result<void> dropped = sandbox::give_up_rights(settings.identity); !dropped) {
     log::error(dropped.error().text);
     ::_exit(1);
