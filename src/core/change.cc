@@ -82,12 +82,12 @@ void Change::loaded(Loaded result) {
   prepare_all();
 }
 
-// New addresses get their first socket now, so that a failure refuses the change. More sockets of a slot come with the
-// commit: a socket that exists is given clients by the kernel, and until the commit nobody would answer them.
+// New addresses are bound now, so that a failure refuses the change. They listen from the commit on: a socket that listens is
+// given clients by the kernel, also those that another one had before, and until the commit nobody would answer them.
 Result<void> Change::bind_new() {
   for (const Plan::Address& address : next_->plan.addresses) {
-    Result<void> opened = listeners_.open(address, 1, settings_.prefix, friends_);
-    if (!opened) return opened;
+    Result<void> reserved = listeners_.reserve(address, settings_.prefix, friends_);
+    if (!reserved) return reserved;
   }
   return {};
 }
@@ -129,6 +129,7 @@ void Change::commit() {
     Result<void> opened = listeners_.open(address, static_cast<int>(slots), settings_.prefix, friends_);
     if (!opened) log::error("fewer sockets than workers", {{"address", address.text}, {"error", opened.error().text}});
   }
+  listeners_.make_way(next_->plan.addresses);
   next_->loaded_s = ::time(nullptr);
   if (current_ != nullptr) {
     outcome_.routes = differences(current_->plan.route_marks, next_->plan.route_marks);
@@ -140,6 +141,7 @@ void Change::commit() {
     if (child.ready == current_->number) family_.commit(child, *current_);
   });
   family_.set_current(current_.get());
+  listeners_.keep_only(current_->plan.addresses);  // the workers have descriptors of their own, and leave no queue unserved
 }
 
 void Change::on_committed(Child& child, uint64_t generation) {
@@ -201,7 +203,6 @@ void Change::finish() {
   outcome_.ok = ok;
   loop_.refresh_clock();
   outcome_.took_ms = loop_.now_ms() - started_ms_;
-  if (ok) listeners_.keep_only(current_->plan.addresses);
   std::function<void(ChangeOutcome)> done = std::exchange(done_, nullptr);
   if (done) done(std::move(outcome_));
 }

@@ -5,7 +5,7 @@
 //   idle        nothing happens
 //   loading     the loader reads, builds, checks
 //   preparing   new addresses are bound; every child builds the new site beside the old one
-//   committing  everybody switches; then addresses that are gone are closed
+//   committing  everybody switches; new addresses listen, those that are gone are closed
 //
 // Invariant: until all have said ready nothing of the old generation has changed, and abort leaves no trace.
 #pragma once

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Binding. SO_REUSEPORT lets a stranger of the same user share a port silently, so before the first bind of an
-// address the kernel's table of listening sockets is asked who is there already.
+// Binding, in two steps: a socket that is only bound is given no clients, so a change that is refused has disturbed nobody.
 #include "core/listener.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -13,9 +15,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <set>
-#include <sstream>
+#include <limits>
+#include <optional>
 
+#include "core/log.h"
+#include "core/parting.h"
 #include "core/process.h"
 #include "core/safe_open.h"
 #include "core/socket.h"
@@ -23,68 +27,6 @@
 namespace goma::core {
 
 namespace {
-
-// --- who holds a port ------------------------------------------------------------------------------------------------
-
-// The address as the kernel's tables write it: words of 32 bits in host order.
-std::string kernel_hex(const Address& address) {
-  const size_t first = address.family() == Address::Family::ipv4 ? 12 : 0;
-  std::string hex;
-  for (size_t at = first; at < 16; at += 4) {
-    uint32_t word = 0;
-    std::memcpy(&word, address.bytes().data() + at, sizeof word);
-    hex += fmt::format("{:08X}", word);
-  }
-  return hex;
-}
-
-// Adds the inodes of sockets in this state, in one of the kernel's tables, that overlap this address.
-void find_listeners(const char* table, std::string_view wanted, const Address& address, std::set<std::string>& inodes) {
-  std::istringstream lines(process::read_small_file(table));
-  const std::string mine = kernel_hex(address);
-  std::string line;
-  while (std::getline(lines, line)) {
-    std::istringstream words(line);
-    std::string number, local, remote, state, skipped, inode;
-    words >> number >> local >> remote >> state;
-    for (int i = 0; i < 5; ++i) words >> skipped;
-    words >> inode;
-    const size_t colon = local.find(':');
-    if (state != wanted || colon == std::string::npos) continue;
-    if (std::strtoul(local.c_str() + colon + 1, nullptr, 16) != address.port()) continue;
-    const std::string theirs = local.substr(0, colon);
-    const bool everywhere = theirs.find_first_not_of('0') == std::string::npos;
-    if (theirs == mine || everywhere || address.is_any()) inodes.insert("socket:[" + inode + "]");
-  }
-}
-
-// Whether a process that we may look into has one of these sockets open.
-bool holds(pid_t pid, const std::set<std::string>& inodes) {
-  const std::string folder = fmt::format("/proc/{}/fd", pid);
-  DIR* descriptors = ::opendir(folder.c_str());
-  bool found = false;
-  while (const dirent* descriptor = descriptors != nullptr ? ::readdir(descriptors) : nullptr) {
-    char target[64];
-    const ssize_t n = ::readlink(fmt::format("{}/{}", folder, descriptor->d_name).c_str(), target, sizeof target);
-    found = found || (n > 0 && inodes.contains(std::string(target, static_cast<size_t>(n))));
-  }
-  if (descriptors != nullptr) ::closedir(descriptors);
-  return found;
-}
-
-// The first process, of those we may look into, that has one of these sockets open; 0 when there is none.
-pid_t first_holder(const std::set<std::string>& inodes, const std::vector<pid_t>& friends) {
-  DIR* processes = ::opendir("/proc");
-  if (processes == nullptr) return 0;
-  pid_t holder = 0;
-  while (const dirent* entry = ::readdir(processes)) {
-    const pid_t pid = static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
-    if (pid <= 0 || holder != 0 || std::find(friends.begin(), friends.end(), pid) != friends.end()) continue;
-    if (holds(pid, inodes)) holder = pid;
-  }
-  ::closedir(processes);
-  return holder;
-}
 
 // An address of a plan taken apart.
 struct Wanted {
@@ -96,34 +38,6 @@ struct Wanted {
 Wanted take_apart(const std::string& text) {
   const bool marked = text.starts_with("tcp:") || text.starts_with("udp:");
   return marked ? Wanted{text.substr(0, 4), text.substr(4)} : Wanted{"", text};
-}
-
-// The sockets that hold an address, as /proc names them.
-std::set<std::string> sockets_at(const Address& address, bool udp) {
-  std::set<std::string> inodes;
-  if (address.port() == 0) return inodes;
-  const std::string_view state = udp ? "07" : "0A";  // unconnected, listening
-  find_listeners(udp ? "/proc/net/udp" : "/proc/net/tcp", state, address, inodes);
-  find_listeners(udp ? "/proc/net/udp6" : "/proc/net/tcp6", state, address, inodes);
-  return inodes;
-}
-
-std::set<std::string> sockets_at(const std::string& path) {
-  std::set<std::string> inodes;
-  std::istringstream lines(process::read_small_file("/proc/net/unix"));
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    std::string skipped, inode, name;
-    for (int i = 0; i < 6; ++i) words >> skipped;
-    words >> inode >> name;
-    if (name == path) inodes.insert("socket:[" + inode + "]");
-  }
-  return inodes;
-}
-
-pid_t stranger_at(const Address& address, bool udp, const std::vector<pid_t>& friends) {
-  const std::set<std::string> inodes = sockets_at(address, udp);
-  return inodes.empty() ? 0 : first_holder(inodes, friends);
 }
 
 Error in_use(const Plan::Address& address, const Address& bound, pid_t holder) {
@@ -166,15 +80,43 @@ Result<Listeners::Group> open_unix(const Plan::Address& address, const std::stri
 
 Result<int> open_one(const Address& address, const Wanted& wanted) {
   if (wanted.udp()) return bind_datagrams(address);
-  return listen_on(address, {.defer_accept = wanted.prefix.empty()});
+  return listen_on(address, {.defer_accept = wanted.prefix.empty(), .listens = false});
+}
+
+// From here on the kernel connects clients to them.
+Result<void> begin_to_listen(const Plan::Address& address, const Listeners::Group& group) {
+  if (take_apart(address.text).udp() || group.shared) return {};
+  for (const int fd : group.fds) {
+    if (::listen(fd, ListenOptions().backlog) != 0) return cannot_listen(address, group.address, std::strerror(errno), errno);
+  }
+  return {};
+}
+
+// A socket that is about to go is given nobody new: it is bound to an interface that does not exist, so the kernel's search for a
+// socket passes it by and finds the one that comes. Handshakes under way go on, and are shown without waiting for their first bytes.
+void take_nobody_new(int fd) {
+  const int nowhere = std::numeric_limits<int>::max();
+  const int off = 0;
+  if (::setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof nowhere) != 0) {
+    log::warn("who connects while an address changes may be refused", {{"error", std::strerror(errno)}});
+  }
+  ::setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &off, sizeof off);
+}
+
+// Where the group of another text is bound to the very place: its sockets are these.
+bool same_place(const Listeners::Group& group, const Plan::Address& address, const std::string& prefix) {
+  if (group.shared) return address.text.starts_with("unix:") && group.path == unix_path(address.text, prefix);
+  const Wanted wanted = take_apart(address.text);
+  const std::optional<Address> end = Address::parse(wanted.rest);
+  return end && end->port() != 0 && group.address == wanted.prefix + end->text();
 }
 
 // Opens what is missing up to `slots` sockets. The port of the first one holds for all.
-Result<void> open_ip(const Plan::Address& address, size_t slots, const std::vector<pid_t>& friends, Listeners::Group& group) {
+Result<void> open_ip(const Plan::Address& address, size_t slots, const std::vector<pid_t>& friends, const SocketNames& ours, Listeners::Group& group) {
   const Wanted wanted = take_apart(address.text);
   std::optional<Address> end = group.fds.empty() ? Address::parse(wanted.rest) : local_address(group.fds.front());
   if (!end) return cannot_listen(address, address.text, std::strerror(EINVAL), EINVAL);
-  const pid_t holder = group.fds.empty() ? stranger_at(*end, wanted.udp(), friends) : 0;
+  const pid_t holder = group.fds.empty() ? first_holder(sockets_at(*end, wanted.udp(), ours), friends) : 0;
   if (holder != 0) return in_use(address, *end, holder);
   while (group.fds.size() < slots) {
     Result<int> fd = open_one(*end, wanted);
@@ -187,8 +129,8 @@ Result<void> open_ip(const Plan::Address& address, size_t slots, const std::vect
   return {};
 }
 
-bool friends_hold(const std::set<std::string>& inodes, const std::vector<pid_t>& friends) {
-  return std::any_of(friends.begin(), friends.end(), [&inodes](pid_t pid) { return holds(pid, inodes); });
+bool friends_hold(const SocketNames& sockets, const std::vector<pid_t>& friends) {
+  return std::any_of(friends.begin(), friends.end(), [&sockets](pid_t pid) { return holds(pid, sockets); });
 }
 
 Result<void> could_listen_unix(const Plan::Address& address, const std::string& prefix, const std::vector<pid_t>& friends) {
@@ -205,9 +147,9 @@ Result<void> could_listen(const Plan::Address& address, const std::string& prefi
   const Wanted wanted = take_apart(address.text);
   const std::optional<Address> end = Address::parse(wanted.rest);
   if (!end) return cannot_listen(address, address.text, std::strerror(EINVAL), EINVAL);
-  const std::set<std::string> inodes = sockets_at(*end, wanted.udp());
-  if (const pid_t holder = inodes.empty() ? 0 : first_holder(inodes, friends); holder != 0) return in_use(address, *end, holder);
-  if (friends_hold(inodes, friends)) return {};
+  const SocketNames sockets = sockets_at(*end, wanted.udp(), {});
+  if (const pid_t holder = first_holder(sockets, friends); holder != 0) return in_use(address, *end, holder);
+  if (friends_hold(sockets, friends)) return {};
   const Result<int> bound = wanted.udp() ? bind_datagrams(*end) : listen_on(*end, {.listens = false});
   if (!bound.ok() && bound.error().system == EADDRINUSE) return in_use(address, *end, 0);
   if (!bound.ok()) return cannot_listen(address, end->text(), std::strerror(bound.error().system), bound.error().system);
@@ -224,7 +166,26 @@ void Listeners::close_group(Group& group) {
   group.fds.clear();
 }
 
+Result<void> Listeners::reserve(const Plan::Address& address, const std::string& prefix, const std::vector<pid_t>& friends) {
+  if (groups_.contains(address.text)) return {};
+  const auto same = std::find_if(groups_.begin(), groups_.end(), [&](const auto& each) { return same_place(each.second, address, prefix); });
+  if (same != groups_.end()) {
+    Group group = same->second;
+    group.text = address.text;
+    for (int& fd : group.fds) fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    groups_[address.text] = std::move(group);
+    return {};
+  }
+  return grow(address, 1, prefix, friends);
+}
+
 Result<void> Listeners::open(const Plan::Address& address, int slots, const std::string& prefix, const std::vector<pid_t>& friends) {
+  if (Result<void> grown = grow(address, slots, prefix, friends); !grown) return grown;
+  return begin_to_listen(address, groups_[address.text]);
+}
+
+// Makes sure that there are as many sockets, bound.
+Result<void> Listeners::grow(const Plan::Address& address, int slots, const std::string& prefix, const std::vector<pid_t>& friends) {
   const auto known = groups_.find(address.text);
   if (known != groups_.end() && known->second.shared) return {};
   if (address.text.starts_with("unix:")) {
@@ -237,13 +198,35 @@ Result<void> Listeners::open(const Plan::Address& address, int slots, const std:
   if (known != groups_.end()) group = known->second;
   group.text = address.text;
   const size_t before = group.fds.size();
-  Result<void> opened = open_ip(address, static_cast<size_t>(slots), friends, group);
+  Result<void> opened = open_ip(address, static_cast<size_t>(slots), friends, sockets_of_ours(), group);
   if (opened) {
     groups_[address.text] = std::move(group);
     return {};
   }
   for (size_t i = before; i < group.fds.size(); ++i) ::close(group.fds[i]);
   return opened;
+}
+
+SocketNames Listeners::sockets_of_ours() const {
+  SocketNames names;
+  for (const auto& [text, group] : groups_) {
+    for (const int fd : group.fds) names.insert(socket_name(fd));
+  }
+  return names;
+}
+
+void Listeners::make_way(const std::vector<Plan::Address>& addresses) {
+  std::vector<Listening> staying;
+  for (const Plan::Address& address : addresses) {
+    const auto found = groups_.find(address.text);
+    if (found != groups_.end() && !found->second.fds.empty()) staying.push_back({address.text, found->second.fds.front()});
+  }
+  for (const auto& [text, group] : groups_) {
+    if (group.fds.empty() || group.shared || (group.adopted && !owner_)) continue;
+    const Listening* heir = heir_of(text, group.fds.front(), staying);
+    if (heir == nullptr || groups_.at(heir->text).address == group.address) continue;  // the same sockets
+    for (const int fd : group.fds) take_nobody_new(fd);
+  }
 }
 
 void Listeners::adopt(const std::string& text, int fd) {
@@ -273,7 +256,8 @@ void Listeners::abandon() {
 }
 
 void Listeners::give_up(const Group& group) {
-  if (group.path.empty()) return;
+  const auto has_path = [&group](const auto& each) { return each.second.path == group.path; };
+  if (group.path.empty() || std::any_of(groups_.begin(), groups_.end(), has_path)) return;
   if (group.adopted && !owner_) {
     given_up_.push_back(group.path);
   } else {
@@ -289,8 +273,9 @@ void Listeners::keep_only(const std::vector<Plan::Address>& addresses) {
       continue;
     }
     close_group(next->second);
-    give_up(next->second);
+    const Group gone = std::move(next->second);
     next = groups_.erase(next);
+    give_up(gone);
   }
 }
 

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/port_holder.h"
 #include "core/result.h"
 #include "core/service.h"
 
@@ -39,10 +40,14 @@ class Listeners {
   Listeners& operator=(const Listeners&) = delete;
   ~Listeners();
 
-  // Makes sure that this address has at least `slots` sockets. Whoever opens a socket has it served soon: clients are
-  // sent to it from now on. Relative unix paths start at prefix.
+  // Makes sure that this address can be had: it is bound, but nobody is connected to it yet (clients of unix paths and datagrams
+  // come at once). Where sockets of another text are bound to the very same place, they serve this one too. Relative unix
+  // paths start at prefix.
   // `friends` are processes that may hold the address too (orphans about to be replaced). The error is a complete
   // message with the holder's name and a hint; nothing is left half open.
+  Result<void> reserve(const Plan::Address& address, const std::string& prefix, const std::vector<pid_t>& friends);
+  // The same with at least `slots` sockets that listen. Whoever opens a socket has it served soon: clients are sent to it from
+  // now on.
   Result<void> open(const Plan::Address& address, int slots, const std::string& prefix, const std::vector<pid_t>& friends);
   // Takes over a socket inherited from another master.
   void adopt(const std::string& text, int fd);
@@ -50,6 +55,9 @@ class Listeners {
   void own();
   // Closes everything; paths stay, for who has the sockets too.
   void abandon();
+  // Sockets of addresses that are not listed, where one of those listed includes them or is part of them, are given nobody new: clients
+  // go to the other's.
+  void make_way(const std::vector<Plan::Address>& addresses);
   // Closes every group whose text is not listed; unix paths are removed, if they are ours.
   void keep_only(const std::vector<Plan::Address>& addresses);
 
@@ -60,6 +68,8 @@ class Listeners {
  private:
   void close_group(Group& group);
   void give_up(const Group& group);
+  Result<void> grow(const Plan::Address& address, int slots, const std::string& prefix, const std::vector<pid_t>& friends);
+  SocketNames sockets_of_ours() const;
 
   std::map<std::string, Group> groups_;
   bool owner_ = false;

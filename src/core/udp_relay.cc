@@ -3,6 +3,7 @@
 // Datagrams in batches: one system call for up to sixteen, from clients and from targets alike.
 #include "core/udp_relay.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -216,14 +217,33 @@ void UdpRelay::serve(const std::vector<int>& sockets) {
     Socket& socket = *sockets_.back();
     if (!draining_ && !socket.watch.is_open()) socket.watch.open_level<&Socket::on_ready>(shared_.loop, fd, &socket);
   }
+  for (const std::unique_ptr<Socket>& socket : old) {
+    if (socket) receive(*socket);
+  }
   if (sockets_.empty()) stop();
+}
+
+void UdpRelay::answer_through(int fd) {
+  for (const std::unique_ptr<Socket>& socket : sockets_) receive(*socket);
+  sockets_.clear();
+  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (copy < 0) return stop();
+  sockets_.push_back(std::make_unique<Socket>(*this, copy));
+  hurry();
+}
+
+int UdpRelay::socket() const { return sockets_.empty() ? -1 : sockets_.front()->fd; }
+
+// Who has not been answered by then is not waited for.
+void UdpRelay::hurry() {
+  options_.idle_ms = options_.idle_ms == 0 ? drain_quiet_ms : std::min(options_.idle_ms, drain_quiet_ms);
+  on_deadline();
 }
 
 void UdpRelay::drain() {
   draining_ = true;
   for (std::unique_ptr<Socket>& socket : sockets_) socket->watch.close();
-  options_.idle_ms = options_.idle_ms == 0 ? drain_quiet_ms : std::min(options_.idle_ms, drain_quiet_ms);
-  on_deadline();
+  hurry();
 }
 
 void UdpRelay::stop() {

@@ -70,6 +70,11 @@ class UdpRelay {
   // Serves these sockets of one address, which it owns, and no others. Without any, all sessions end: their answers
   // would have to leave from that address.
   void serve(const std::vector<int>& sockets);
+  // The address is another relay's from now on, and this is a socket of it, which stays the caller's: what has come is passed on,
+  // answers still leave, and a session that is quiet ends.
+  void answer_through(int socket);
+  // One of those it serves or answers through; -1: none.
+  int socket() const;
   // Answers of targets still pass, datagrams of clients are left to others; a session that is quiet ends.
   void drain();
   // Ends all sessions.
@@ -89,6 +94,7 @@ class UdpRelay {
     size_t operator()(const Key& key) const;
   };
 
+  void hurry();
   void receive(Socket& socket);
   void take(const Key& key, std::string_view datagram);
   Session& open_session(const Key& key);

@@ -156,7 +156,7 @@ void PassThrough::Forward::on_session_over(const Facts& facts) {
 // ---------------------------------------------------------------- TCP listeners
 
 struct PassThrough::Listener {
-  Listener(PassThrough& o, Forward& f, int descriptor) : owner(o), forward(f), fd(descriptor) {}
+  Listener(PassThrough& o, Forward& f, int descriptor) : owner(o), forward(&f), fd(descriptor) {}
   ~Listener() {
     watch.close();
     ::close(fd);
@@ -164,7 +164,7 @@ struct PassThrough::Listener {
   void on_ready(unsigned) { owner.accept_from(*this); }
 
   PassThrough& owner;
-  Forward& forward;
+  Forward* forward;
   int fd;
   core::Watch watch;
 };
@@ -283,6 +283,7 @@ PassThrough::PassThrough(core::Context& context, core::Buffers& buffers, core::R
     : context_(context),
       relays_(*context.loop, *context.wheel, buffers, resolver, *context.metrics),
       emptied_(std::move(emptied)),
+      parting_(*context.loop),
       lists_(std::make_unique<Lists>()),
       most_sessions_(sessions_that_fit()) {
   describe(*context.metrics);
@@ -312,6 +313,7 @@ PassThrough::Forward& PassThrough::forward_of(const std::shared_ptr<const PassTh
 }
 
 void PassThrough::listen(std::vector<core::Listening> sockets, const PassThroughRules& rules) {
+  parting_.finish();
   for (const std::shared_ptr<const PassThroughRule>& rule : rules) forward_of(rule);
   std::unordered_map<Forward*, std::vector<int>> datagrams;
   for (const core::Listening& socket : sockets) {
@@ -319,7 +321,10 @@ void PassThrough::listen(std::vector<core::Listening> sockets, const PassThrough
     if (forward.udp) datagrams[&forward].push_back(socket.fd);
   }
   for (const auto& [text, forward] : forwards_) {
-    if (forward->udp) forward->udp->serve(datagrams[forward.get()]);
+    if (!forward->udp) continue;
+    const int before = forward->udp->socket();
+    const core::Listening* heir = before >= 0 ? core::heir_of(text, before, sockets) : nullptr;
+    heir != nullptr ? forward->udp->answer_through(heir->fd) : forward->udp->serve(datagrams[forward.get()]);
   }
   std::vector<std::unique_ptr<Listener>> old = std::move(listeners_);
   listeners_.clear();
@@ -338,8 +343,20 @@ void PassThrough::listen(std::vector<core::Listening> sockets, const PassThrough
     if (!draining_) watch(*listeners_.back());
   }
   for (std::unique_ptr<Listener>& listener : old) {
-    while (listener && accept_one(*listener)) {
-    }
+    if (listener) part_with(std::move(listener), sockets);
+  }
+}
+
+void PassThrough::part_with(std::unique_ptr<Listener> listener, const std::vector<core::Listening>& now) {
+  const std::shared_ptr<Listener> last = std::move(listener);
+  const core::Listening* heir = core::heir_of(last->forward->current->rule->address, last->fd, now);
+  if (heir == nullptr) return accept_all(*last);
+  last->forward = forwards_.at(heir->text).get();
+  parting_.add([this, last] { accept_all(*last); });
+}
+
+void PassThrough::accept_all(Listener& listener) {
+  while (accept_one(listener)) {
   }
 }
 
@@ -357,11 +374,11 @@ bool PassThrough::accept_one(Listener& listener) {
   core::Address peer;
   const int fd = core::accept_connection(listener.fd, peer);
   if (fd >= 0) {
-    admit(fd, peer, listener.forward);
+    admit(fd, peer, *listener.forward);
     return true;
   }
   if (errno == EMFILE || errno == ENFILE) {
-    listener.forward.failed("descriptors");
+    listener.forward->failed("descriptors");
     listener.watch.close();
     hold_.start(hold_ms);
     return false;
@@ -405,10 +422,10 @@ void PassThrough::drain() {
   draining_ = true;
   for (std::unique_ptr<Listener>& listener : listeners_) {
     listener->watch.close();
-    while (accept_one(*listener)) {
-    }
+    accept_all(*listener);
   }
   listeners_.clear();
+  parting_.finish();
   for (const auto& [text, forward] : forwards_) {
     if (forward->udp) forward->udp->drain();
   }

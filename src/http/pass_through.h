@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/list.h"
+#include "core/parting.h"
 #include "core/service.h"
 #include "core/tcp_relay.h"
 #include "http/pass_through_rule.h"
@@ -53,6 +54,8 @@ class PassThrough {
   void watch(Listener& listener);
   void accept_from(Listener& listener);
   bool accept_one(Listener& listener);
+  void accept_all(Listener& listener);
+  void part_with(std::unique_ptr<Listener> listener, const std::vector<core::Listening>& now);
   void admit(int fd, const core::Address& peer, Forward& forward);
   void go_on_accepting();
   void session_over(Session& session);
@@ -63,6 +66,7 @@ class PassThrough {
   std::function<void()> emptied_;
   std::unordered_map<std::string, std::unique_ptr<Forward>> forwards_;  // by address; they stay, as their series do
   std::vector<std::unique_ptr<Listener>> listeners_;
+  core::Parting parting_;
   struct Lists;
   std::unique_ptr<Lists> lists_;
   core::Deferred burial_;

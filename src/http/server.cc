@@ -20,6 +20,7 @@
 #include "core/helper.h"
 #include "core/log.h"
 #include "core/metric.h"
+#include "core/parting.h"
 #include "http/client_address.h"
 #include "http/config_modules.h"
 #include "http/describe_site.h"
@@ -165,6 +166,7 @@ struct Server::Worker {
   core::Timer second;
   core::Timer hold;
   core::Timer parting;
+  core::Parting parting_sockets{*context.loop};
   Errands errands;  // they use all of the above
   int64_t full_since_ms = 0;
   bool said_goodbye = false;
@@ -281,6 +283,7 @@ std::string Server::status() const { return fmt::format("{} connections", worker
 // is served first.
 void Server::listen(std::vector<core::Listening> listening) {
   Worker& w = *worker_;
+  w.parting_sockets.finish();  // those of the commit before know its site only
   w.pass_through->listen(PassThrough::take(listening), w.runtime.site->pass_through());
   std::vector<std::unique_ptr<Listener>> old = std::move(w.listeners);
   w.listeners.clear();
@@ -299,14 +302,27 @@ void Server::listen(std::vector<core::Listening> listening) {
     w.listeners.push_back(std::move(listener));
   }
   for (std::unique_ptr<Listener>& listener : old) {
-    while (listener && accept_one(*listener)) {
-    }
+    if (listener) part_with(std::move(listener), listening);
+  }
+}
+
+void Server::part_with(std::unique_ptr<Listener> listener, const std::vector<core::Listening>& now) {
+  const std::shared_ptr<Listener> last = std::move(listener);
+  const core::Listening* heir = core::heir_of(last->text, last->fd, now);
+  if (heir == nullptr) return accept_all(*last);
+  last->entry = &worker_->runtime.site->entry_point(heir->text);
+  worker_->parting_sockets.add([this, last] { accept_all(*last); });
+}
+
+void Server::accept_all(Listener& listener) {
+  while (accept_one(listener)) {
   }
 }
 
 void Server::accept_from(Listener& listener) {
   for (int i = 0; i < accepts_per_turn; ++i) {
     if (!has_room()) {
+      listener.watch.close();  // one that parts is no other's business
       hold_accepting();
       return;
     }
@@ -553,10 +569,10 @@ void Server::drain(int64_t grace_ms, std::function<void()> done) {
     w.runtime.draining = true;
     for (std::unique_ptr<Listener>& listener : w.listeners) {
       listener->watch.close();
-      while (accept_one(*listener)) {
-      }
+      accept_all(*listener);
     }
     w.listeners.clear();
+    w.parting_sockets.finish();
     w.pass_through->drain();
     for (ClientConnection* c = w.connections.front(); c != nullptr; c = w.connections.next(*c)) c->drain(false);
     w.peers.close_idle();

@@ -57,6 +57,8 @@ class Server final : public core::Service, public ConnectionOwner, public RouteB
   void listen(std::vector<core::Listening> listening);
   void accept_from(Listener& listener);
   bool accept_one(Listener& listener);
+  void accept_all(Listener& listener);
+  void part_with(std::unique_ptr<Listener> listener, const std::vector<core::Listening>& now);
   void admit(int fd, const core::Address& peer, const EntryPoint& entry);
   void end_turn();
   void take_turns();

@@ -75,6 +75,81 @@ void a_strangers_port_is_refused_with_its_holder() {
   CHECK(ours.open(taken, 1, "", {::getpid()}).ok());  // a friend may share
 }
 
+Plan::Address at_port(const std::string& host, uint16_t port) { return {host + ":" + std::to_string(port), ""}; }
+
+bool listens(int fd) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value != 0;
+}
+
+void what_is_reserved_is_given_nobody() {
+  Listeners listeners;
+  CHECK(listeners.reserve(anywhere, "", {}).ok());
+  const Listeners::Group& group = listeners.groups().at("127.0.0.1:0");
+  CHECK_EQ(group.fds.size(), 1U);
+  CHECK(!listens(group.fds[0]));
+  CHECK(listeners.open(anywhere, 2, "", {}).ok());
+  for (const int fd : listeners.groups().at("127.0.0.1:0").fds) CHECK(listens(fd));
+}
+
+// Our own sockets are no strangers, whatever part of the address they have.
+void an_address_may_move_and_keep_its_port() {
+  Listeners listeners;
+  CHECK(listeners.open(anywhere, 2, "", {}).ok());
+  const uint16_t port = port_of(listeners.groups().begin()->second.fds[0]);
+  for (const char* host : {"0.0.0.0", "127.0.0.1", "[::]", "", "[::1]"}) {
+    if (*host != '0' && *host != '1' && !goma::core::listen_on(*goma::core::Address::parse("[::1]:0"), {.listens = false}).ok()) continue;
+    CHECK(listeners.reserve(at_port(host, port), "", {}).ok());
+    CHECK(listeners.open(at_port(host, port), 2, "", {}).ok());
+  }
+}
+
+void the_same_place_in_other_words_has_the_same_sockets() {
+  Listeners listeners;
+  CHECK(listeners.open(anywhere, 2, "", {}).ok());
+  const Listeners::Group& first = listeners.groups().begin()->second;
+  const Plan::Address again = at_port("127.0.0.1", port_of(first.fds[0]));
+  CHECK(listeners.reserve(again, "", {}).ok());
+  const Listeners::Group& second = listeners.groups().at(again.text);
+  CHECK_EQ(second.fds.size(), 2U);
+  for (size_t i = 0; i < 2; ++i) CHECK_EQ(goma::core::socket_name(second.fds[i]), goma::core::socket_name(first.fds[i]));
+}
+
+int connect_to(uint16_t port) {
+  const auto fd = goma::core::connect_nonblocking(*goma::core::Address::parse("127.0.0.1:" + std::to_string(port)));
+  return fd.ok() ? fd.value() : -1;
+}
+
+int accepted_from(int listening) {
+  goma::core::Address peer;
+  return goma::core::accept_connection(listening, peer);
+}
+
+void who_makes_way_keeps_whom_it_has() {
+  Listeners listeners;
+  CHECK(listeners.open(anywhere, 1, "", {}).ok());
+  const int old = listeners.groups().begin()->second.fds[0];
+  const uint16_t port = port_of(old);
+  const Plan::Address wide = at_port("0.0.0.0", port);
+  CHECK(listeners.open(wide, 1, "", {}).ok());
+  const int fresh = listeners.groups().at(wide.text).fds[0];
+  const int before = connect_to(port);
+  listeners.make_way({wide});
+  const int after = connect_to(port);
+  CHECK_EQ(::send(before, "x", 1, 0), 1);
+  CHECK_EQ(::send(after, "x", 1, 0), 1);
+  CHECK(accepted_from(old) >= 0);
+  CHECK(accepted_from(old) < 0);
+  CHECK(accepted_from(fresh) >= 0);
+}
+
+void addresses_overlap_where_a_packet_could_be_for_both() {
+  const auto both = [](const char* one, const char* other) { return goma::core::overlap(*goma::core::Address::parse(one), *goma::core::Address::parse(other)); };
+  CHECK(both("127.0.0.1:80", "127.0.0.1:80") && both("127.0.0.1:80", "0.0.0.0:80") && both("127.0.0.1:80", "[::]:80") && both("[::]:80", "[::1]:80"));
+  CHECK(!both("127.0.0.1:80", "127.0.0.2:80") && !both("0.0.0.0:80", "[::1]:80") && !both("127.0.0.1:80", "0.0.0.0:81"));
+}
+
 // The port that UDP gets may be in use for TCP by somebody else: then another is tried.
 void one_port_may_be_tcp_and_udp() {
   std::vector<std::unique_ptr<Listeners>> tried;
@@ -135,4 +210,5 @@ void inherited_sockets_are_the_same_group() {
 
 GOMA_TESTS(port_zero_is_one_port, every_socket_has_one_worker, growing_keeps_the_port, a_strangers_port_is_refused_with_its_holder,
            one_port_may_be_tcp_and_udp,
-           unix_sockets_are_shared_and_removed, inherited_sockets_are_the_same_group)
+           unix_sockets_are_shared_and_removed, inherited_sockets_are_the_same_group, what_is_reserved_is_given_nobody, an_address_may_move_and_keep_its_port,
+           the_same_place_in_other_words_has_the_same_sockets, who_makes_way_keeps_whom_it_has, addresses_overlap_where_a_packet_could_be_for_both)
