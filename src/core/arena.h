@@ -102,6 +102,11 @@ class Arena {
   size_t used() const { return used_; }
   // Runs the destructors and gives all memory back.
   void reset();
+  // reset(), but a lone chunk stays for what comes next.
+  void rewind() {
+    if (chunks_ == nullptr || chunks_->next != nullptr || chunks_->size != ChunkPool::chunk_size || destructors_ != nullptr) return reset();
+    next_ = reinterpret_cast<char*>(chunks_ + 1);
+  }
 
  private:
   struct Chunk {

@@ -78,7 +78,7 @@ void H1Client::send(const BackendRequest& request) {
   answered_ = paused_ = send_broken_ = false;
   // Flushed by whoever called, so it need not live as long as the exchange, which may wait for long.
   core::Arena& written = pool_.written_head();
-  written.reset();
+  written.rewind();
   sender_.begin(write_request_head(written, request.method, request.target, *request.headers,
                                    request.body, true),
                 request.body);

@@ -143,7 +143,19 @@ void what_a_pool_did_not_need_goes() {
   CHECK_EQ(pool.kept(), 16u);
 }
 
+void a_lone_chunk_stays() {
+  ChunkPool pool;
+  Arena arena(pool);
+  void* first = arena.allocate(100);
+  arena.rewind();
+  CHECK(arena.allocate(100) == first);
+  CHECK_EQ(arena.used(), ChunkPool::chunk_size);
+  arena.allocate(10 * ChunkPool::chunk_size);
+  arena.rewind();
+  CHECK_EQ(arena.used(), 0u);
+}
+
 }  // namespace
 
-GOMA_TESTS(what_a_pool_did_not_need_goes, starts_empty, copies_text, joins_parts, destroys_newest_first, reset_twice_destroys_once,
+GOMA_TESTS(what_a_pool_did_not_need_goes, a_lone_chunk_stays, starts_empty, copies_text, joins_parts, destroys_newest_first, reset_twice_destroys_once,
            outsized_block_keeps_the_chunk, chunks_are_used_again, blocks_never_overlap)
