@@ -253,7 +253,7 @@ bool ProcessTable::enter(Role role, int slot, int64_t now_ms) {
   for (size_t i = 0; i < capacity; ++i) {
     Entry& entry = entries_[i];
     // Nobody may have been left to strike it out.
-    if (entry.pid != 0 && ::kill(entry.pid, 0) != 0 && errno == ESRCH) __atomic_store_n(&entry.pid, 0, __ATOMIC_RELEASE);
+    if (role == Role::master && entry.pid != 0 && ::kill(entry.pid, 0) != 0 && errno == ESRCH) __atomic_store_n(&entry.pid, 0, __ATOMIC_RELEASE);
     if (entry.pid == 0 && own_ == nullptr) own_ = &entry;
   }
   if (own_ == nullptr) return false;

@@ -140,8 +140,9 @@ class ProcessTable {
 
   static Result<ProcessTable> open(Slab& slab);
 
-  // Enters this process (its own pid) and makes its entry the one that the setters write; strikes out processes that
-  // do not exist any more. False when the table is full.
+  // Enters this process (its own pid) and makes its entry the one that the setters write. A master strikes out processes
+  // that do not exist any more; nobody else does, as it reads what its children left once they are gone. False when the
+  // table is full.
   bool enter(Role role, int slot, int64_t now_ms);
   void set_generation(uint64_t generation);
   void beat(int64_t now_ms);
