@@ -46,7 +46,7 @@ std::string config_path(const Command& command) {
 
 // --- verbs -----------------------------------------------------------------------------------------------------------
 
-// The instance that the command line names. `make`: its run directory is made.
+// The instance that the command line names. `make`: it is about to start, so its run directory is made.
 core::Result<core::Settings> settings_for(const Command& command, const std::vector<std::string>& words, bool make) {
   core::Settings settings;
   settings.version = GOMA_VERSION;
@@ -63,7 +63,7 @@ core::Result<core::Settings> settings_for(const Command& command, const std::vec
   core::Result<core::process::Identity> identity = core::process::find_identity(command.user, command.group);
   if (!identity) return core::Error{core::Code::invalid, identity.error().text, 0};
   settings.identity = std::move(identity).value();
-  if (!settings.identity.warning.empty() && !command.quiet) complain(fmt::format("goma: warning: {}\n", settings.identity.warning), 0);
+  if (!settings.identity.warning.empty() && make) complain(fmt::format("goma: warning: {}\n", settings.identity.warning), 0);
   return settings;
 }
 

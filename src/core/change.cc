@@ -65,7 +65,7 @@ void Change::start(const Fork& fork, Wish wish, std::function<void(ChangeOutcome
   // The log is made there too: the disk that it is on may be slow, and the finding has the place of its key.
   const Trial make = [this](const Plan& plan, Problems& problems) {
     const Result<void> made = make_log(plan, settings_);
-    if (!made.ok()) tell_log(plan, made.error(), problems);
+    tell_log(plan, settings_, made, problems);
     return made.ok() ? 0 : 78;
   };
   loader_.start(loop_, fork, service_, settings_, make, [this](Loaded result) { loaded(std::move(result)); }, now);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <sstream>
 
@@ -19,6 +20,7 @@ namespace goma::core {
 
 namespace {
 
+constexpr const char *cannot_start = "cannot-start", *log_file = "log-file";  // codes of what this machine lacks
 constexpr size_t longest_socket_path = 107 - 4;  // ".new" while it is made
 
 // The message of a listener is many lines: what and why, then what is known, then what to do.
@@ -40,7 +42,7 @@ void tell_address(const Plan::Address& address, const Error& why, Problems& prob
 
 bool tell_place(const std::string& what, const Result<void>& allowed, Problems& problems) {
   if (allowed.ok()) return false;
-  problems.error("cannot-start", {}, fmt::format("cannot write {}: {}", what, allowed.error().text));
+  problems.error(cannot_start, {}, fmt::format("cannot write {}: {}", what, allowed.error().text));
   return true;
 }
 
@@ -55,7 +57,7 @@ Result<void> may_have(const std::string& path) {
 bool rehearse_places(const Settings& settings, Problems& problems) {
   bool wrong = tell_place("the pid file", may_have(settings.pid_file), problems);
   if (settings.control_socket.size() > longest_socket_path) {
-    problems.error("cannot-start", {}, fmt::format("the path of the control socket has {} bytes, and {} at most: {}", settings.control_socket.size(), longest_socket_path, settings.control_socket));
+    problems.error(cannot_start, {}, fmt::format("the path of the control socket has {} bytes, and {} at most: {}", settings.control_socket.size(), longest_socket_path, settings.control_socket));
     wrong = true;
   }
   return wrong;
@@ -63,14 +65,18 @@ bool rehearse_places(const Settings& settings, Problems& problems) {
 
 }  // namespace
 
-void tell_log(const Plan& plan, const Error& why, Problems& problems) {
-  const bool missing = why.system == ENOENT || why.system == ENOTDIR;
-  problems.error("log-file", plan.log_place, why.text, missing ? "make the directory, or name another one" : "");
+void tell_log(const Plan& plan, const Settings& settings, const Result<void>& made, Problems& problems) {
+  if (!made.ok()) {
+    const bool missing = made.error().system == ENOENT || made.error().system == ENOTDIR;
+    return problems.error(log_file, plan.log_place, made.error().text, missing ? "make the directory, or name another one" : "");
+  }
+  const Result<void> reached = workers_reach_log(plan, settings);
+  if (!reached.ok()) problems.warning(log_file, plan.log_place, reached.error().text, "their lines go to standard output");
 }
 
 int rehearse(const Plan& plan, const Settings& settings, const std::vector<pid_t>& friends, Problems& problems) {
   const Result<void> log = may_make_log(plan, settings);
-  if (!log.ok()) tell_log(plan, log.error(), problems);
+  tell_log(plan, settings, log, problems);
   bool machine = rehearse_places(settings, problems);
   for (const Plan::Address& address : plan.addresses) {
     const Result<void> free = could_listen(address, settings.prefix, friends);

@@ -18,8 +18,8 @@ namespace goma::core {
 // What of a start is wrong becomes findings, at the key that asks for it. Returns what a start would exit with: 0; 78
 // when the file is to be mended; 1 when the machine is. `friends` are the processes of this instance.
 int rehearse(const Plan& plan, const Settings& settings, const std::vector<pid_t>& friends, Problems& problems);
-// The log that could not be made, as a finding.
-void tell_log(const Plan& plan, const Error& why, Problems& problems);
+// Tells what is wrong with the log: what it says of making it (an error), and whether workers reach it (a warning).
+void tell_log(const Plan& plan, const Settings& settings, const Result<void>& made, Problems& problems);
 
 // The processes of the instance with these places, as seen from outside: its master with all its children, and those that
 // a killed master left behind.

@@ -83,24 +83,6 @@ Error cannot(std::string_view what, const Error& why) {
   return Error{Code::refused, fmt::format("cannot {} the log {}", what, why.text), why.system};
 }
 
-// Whether the workers' user may enter the directory of the log. Asked as that user.
-Result<void> workers_reach(const std::string& path, const Settings& settings) {
-  const process::Identity& identity = settings.identity;
-  const size_t slash = path.rfind('/');
-  if (::geteuid() != 0 || identity.user.empty() || identity.uid == 0 || slash == std::string::npos) return {};
-  const std::string directory = path.substr(0, std::max<size_t>(slash, 1));
-  std::vector<gid_t> mine(static_cast<size_t>(std::max(::getgroups(0, nullptr), 0)));
-  const int groups = ::getgroups(static_cast<int>(mine.size()), mine.data());
-  const gid_t group = ::getegid();
-  const bool other = ::setgroups(identity.groups.size(), identity.groups.data()) == 0 && ::setegid(identity.gid) == 0 && ::seteuid(identity.uid) == 0;
-  const bool reached = other && ::faccessat(AT_FDCWD, directory.c_str(), X_OK, AT_EACCESS) == 0;
-  const int number = errno;
-  const bool back = ::seteuid(0) == 0 && ::setegid(group) == 0 && ::setgroups(groups > 0 ? static_cast<size_t>(groups) : 0, mine.data()) == 0;
-  GOMA_CHECK(back);
-  if (reached || number == ENOENT) return {};
-  return cannot("write", Error::from_errno(Code::refused, fmt::format("{}: user \"{}\", who the workers are, cannot enter {}", path, identity.user, directory), number));
-}
-
 // Nothing to do where it is a stream that a reader may come to later.
 bool waits_for_reader(const Error& why) { return why.system == ENXIO; }
 
@@ -116,8 +98,25 @@ Result<void> may_make_log(const Plan& plan, const Settings& settings) {
   if (!is_place(path)) return {};
   const Result<Spot> spot = spot_of(path, settings);
   const Result<void> allowed = spot.ok() ? spot.value().may_write(Spot::Kind::file_or_stream) : spot.error();
-  if (!allowed.ok()) return cannot("write", allowed.error());
-  return workers_reach(path, settings);
+  return allowed.ok() ? Result<void>() : cannot("write", allowed.error());
+}
+
+Result<void> workers_reach_log(const Plan& plan, const Settings& settings) {
+  const std::string path = log_path(plan, settings.prefix);
+  const process::Identity& identity = settings.identity;
+  const size_t slash = path.rfind('/');
+  if (::geteuid() != 0 || identity.user.empty() || identity.uid == 0 || slash == std::string::npos || !is_place(path)) return {};
+  const std::string directory = path.substr(0, std::max<size_t>(slash, 1));
+  std::vector<gid_t> mine(static_cast<size_t>(std::max(::getgroups(0, nullptr), 0)));
+  const int groups = ::getgroups(static_cast<int>(mine.size()), mine.data());
+  const gid_t group = ::getegid();
+  const bool other = ::setgroups(identity.groups.size(), identity.groups.data()) == 0 && ::setegid(identity.gid) == 0 && ::seteuid(identity.uid) == 0;
+  const bool reached = other && ::faccessat(AT_FDCWD, directory.c_str(), X_OK, AT_EACCESS) == 0;
+  const int number = errno;
+  const bool back = ::seteuid(0) == 0 && ::setegid(group) == 0 && ::setgroups(groups > 0 ? static_cast<size_t>(groups) : 0, mine.data()) == 0;
+  GOMA_CHECK(back);
+  if (reached || number == ENOENT) return {};
+  return Error{Code::refused, fmt::format("workers cannot write the log {}: user \"{}\" cannot enter {}", path, identity.user, directory), number};
 }
 
 Result<void> make_log(const Plan& plan, const Settings& settings) {
@@ -125,7 +124,6 @@ Result<void> make_log(const Plan& plan, const Settings& settings) {
   if (!is_place(path)) return {};
   const Result<Spot> spot = spot_of(path, settings);
   if (!spot.ok()) return cannot("write", spot.error());
-  if (Result<void> reached = workers_reach(path, settings); !reached) return reached;
   const Result<Descriptor> file = spot.value().open(O_WRONLY | O_APPEND, Spot::Kind::file_or_stream, 0640);
   if (!file.ok() && !waits_for_reader(file.error())) return cannot("write", file.error());
   if (::geteuid() != 0 || settings.identity.user.empty()) return {};

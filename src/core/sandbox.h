@@ -17,7 +17,8 @@
 
 namespace goma::core::sandbox {
 
-// Becomes this user, without a capability and without a way to get one. Error: refused.
+// Becomes this user, without a capability and without a way to get one. What a service manager's own filter does not let
+// a process give up stays, and state_of() shows it. Error: refused, when it cannot become the user.
 Result<void> give_up_rights(const process::Identity& identity);
 // Installs the filter in this process, which has one thread. Error: refused, or invalid where goma was built without.
 Result<void> filter_calls();
@@ -28,7 +29,7 @@ std::string version();
 struct State {
   bool known = false;
   bool no_new_privileges = false;
-  bool capabilities = false;  // it has, or could get, some
+  bool capabilities = false;  // it has some, or an execve could bring some
   bool filter = false;
 };
 State state_of(pid_t pid);

@@ -250,6 +250,9 @@ void worker_main(const Settings& settings, Service& service, Slab& slab, pid_t m
     ::_exit(1);
   }
   process::last_alarm_after(master, last_alarm_s);
+  if (const sandbox::State held = sandbox::state_of(::getpid()); held.capabilities || !held.no_new_privileges) {
+    log::warn("a process keeps rights that it should not have", {{"slot", slot}, {"sandbox", sandbox::describe(held)}});
+  }
   if (Result<void> filtered = settings.sandbox ? sandbox::filter_calls() : Result<void>(); !filtered && filtered.error().code != Code::invalid) {
     log::warn("no system call filter", {{"slot", slot}, {"error", filtered.error().text}});
   }
