@@ -126,9 +126,8 @@ std::string workers_text(const Family& family, int64_t now_ms) {
   std::string text;
   const auto line = [&](const Child& child) {
     const Lag lag(family, child, now_ms);
-    text += fmt::format("{:<10} pid {:<8} {:<9} generation {:<4} {} restart{}, lag {} ms, at most {} ms; {}\n", child.name(), child.pid > 0 ? child.pid : 0,
-                        word(child.state), child.generation, child.restarts, plural(child.restarts), lag.now_ms, lag.longest_ms,
-                        sandbox::describe(sandbox::state_of(child.pid)));
+    text += fmt::format("{:<10} pid {:<8} {:<9} generation {:<4} {} restart{}, {}, lag {} ms, at most {} ms\n", child.name(), child.pid > 0 ? child.pid : 0,
+                        word(child.state), child.generation, child.restarts, plural(child.restarts), sandbox::describe(sandbox::state_of(child.pid)), lag.now_ms, lag.longest_ms);
   };
   for (const auto& child : family.workers()) line(*child);
   line(family.manager());
