@@ -132,8 +132,7 @@ std::string_view canonical_authority(std::string_view authority, core::Arena& ar
   uint8_t last = dot;
   for (; n < authority.size(); ++n) {
     const uint8_t kind = name_bytes[static_cast<uint8_t>(authority[n])];
-    if (kind == refused) break;
-    if ((kind & last & dot) != 0) return {};
+    if ((kind & ~(last & dot)) == refused) break;  // so is a dot behind a dot, as it begins no port
     seen |= kind;
     last = kind;
   }

@@ -93,7 +93,7 @@ class Exchange {
   const CanonicalPath& path() const { return path_; }
   bool set_path(std::string_view encoded);
   // The path that a backend would get as things stand: with the route's rewrite.
-  const CanonicalPath& forwarded_path();
+  const CanonicalPath& forwarded_path() { return route_->has_rewrite ? rewritten_path() : path_; }
   // Whether the set holds for the path as the client sent it, as it is, or as it will be forwarded: either way in is shut.
   bool matches(const PathSet& paths);
   std::string_view query() const { return query_; }
@@ -241,6 +241,7 @@ class Exchange {
   void resume_after(Verdict verdict);
   void prepare();
   bool settle_path();
+  const CanonicalPath& rewritten_path();
   bool is_ambiguous(const Route& route) const;
   bool satisfies(const core::TlsClientRule& rule) const;
   void reply_unrouted(const Router::Match& match);

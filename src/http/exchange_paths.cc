@@ -48,8 +48,7 @@ bool Exchange::set_path(std::string_view encoded) {
   return true;
 }
 
-const CanonicalPath& Exchange::forwarded_path() {
-  if (!route_->has_rewrite) return path_;
+const CanonicalPath& Exchange::rewritten_path() {
   if (forwarded_ == nullptr) forwarded_ = arena_.make<CanonicalPath>(canonical_path(rewrite_prefix(route_->path, route_->rewrite, path_, arena_), arena_));
   return *forwarded_;
 }

@@ -42,9 +42,15 @@ ResponseScanner::State ResponseScanner::feed(const char* begin, size_t total, co
   while (true) {
     const auto* lf = static_cast<const char*>(std::memchr(begin + scanned_, '\n', total - scanned_));
     if (lf == nullptr) break;
-    std::string_view line(begin + line_start_, static_cast<size_t>(lf - begin) - line_start_);
+    const char* const start = begin + line_start_;
     scanned_ = line_start_ = static_cast<size_t>(lf - begin) + 1;
+    std::string_view line(start, static_cast<size_t>(lf - start));
     if (!drop_cr(line)) untidy_ = true;
+    // Nearly every line is one more field within bounds.
+    if (lines_ != 0 && lines_ <= limits.headers && !line.empty() && scanned_ <= limits.head_bytes) {
+      ++lines_;
+      continue;
+    }
     const State state = line_complete(line, limits);
     if (state != State::more) return state;
   }

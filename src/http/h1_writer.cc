@@ -112,21 +112,13 @@ std::string_view write_head(core::Arena& arena, size_t room, Write write) {
   return out.text();
 }
 
-size_t size_of(const Headers& headers) {
-  size_t n = 0;
-  for (const Header& h : headers) n += h.name.size() + h.value.size() + 4;
-  return n;
-}
-
 // Fields of a connection, not of a message: made here, or nowhere.
-bool belongs_to_connection(HeaderId id) {
-  return id == HeaderId::connection || id == HeaderId::content_length || id == HeaderId::transfer_encoding ||
-         id == HeaderId::keep_alive || id == HeaderId::proxy_connection;
-}
+constexpr HeaderSet of_connection{HeaderId::connection, HeaderId::content_length, HeaderId::transfer_encoding, HeaderId::keep_alive,
+                                  HeaderId::proxy_connection};
 
 void put_fields(HeadWriter& out, const Headers& headers, bool keep_length) {
   for (const Header& h : headers) {
-    if (belongs_to_connection(h.id) && !(keep_length && h.id == HeaderId::content_length)) continue;
+    if (of_connection.has(h.id) && !(keep_length && h.id == HeaderId::content_length)) continue;
     out.put_field(h.name, h.value);
   }
 }
@@ -147,7 +139,7 @@ void put_response_framing(HeadWriter& out, int status, Body body, const HeadOpti
 std::string_view write_request_head(core::Arena& arena, std::string_view method, std::string_view target, const Headers& headers,
                                     Body body, bool keep_alive) {
   const bool upgrade = headers.find(HeaderId::upgrade) != nullptr;
-  const size_t room = method.size() + target.size() + size_of(headers) + room_for_framing;
+  const size_t room = method.size() + target.size() + headers.room() + room_for_framing;
   return write_head(arena, room, [&](HeadWriter& out) {
     out.put(method);
     out.put(" ");
@@ -165,7 +157,7 @@ std::string_view write_response_head(core::Arena& arena, int minor_version, int 
                                      const Headers& headers, Body body, const HeadOptions& options) {
   const bool keep_length = options.bodiless && body.framing == Framing::none && status != 204;
   const bool offers_upgrade = headers.find(HeaderId::upgrade) != nullptr;  // RFC 9110 7.8: an option of the connection
-  return write_head(arena, reason.size() + size_of(headers) + room_for_framing, [&](HeadWriter& out) {
+  return write_head(arena, reason.size() + headers.room() + room_for_framing, [&](HeadWriter& out) {
     out.put(minor_version == 0 ? "HTTP/1.0 " : "HTTP/1.1 ");
     out.put_number(static_cast<uint64_t>(status));
     out.put(" ");

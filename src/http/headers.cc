@@ -118,6 +118,7 @@ Headers& Headers::operator=(const Headers& other) {
 // The views are shared, the list is not.
 void Headers::copy(const Headers& other) {
   used_ = live_ = 0;
+  text_bytes_ = 0;
   present_ = 0;
   reserve(other.live_);
   for (const Header& h : other) add(h.id, h.name, h.value);
@@ -128,9 +129,11 @@ void Headers::take(Headers& other) {
   used_ = other.used_;
   capacity_ = other.capacity_;
   live_ = other.live_;
+  text_bytes_ = other.text_bytes_;
   present_ = other.present_;
   other.list_ = nullptr;
   other.used_ = other.capacity_ = other.live_ = 0;
+  other.text_bytes_ = 0;
   other.present_ = 0;
 }
 
@@ -167,6 +170,7 @@ void Headers::set(HeaderId id, std::string_view name, std::string_view value) {
     return;
   }
   first->value = value;
+  text_bytes_ += value.size();
   for (Header* h = first + 1; h != list_ + used_; ++h) {
     if (!is(*h, id, name)) continue;
     h->removed = true;

@@ -44,6 +44,7 @@ class HeaderSet {
     for (const HeaderId id : ids) add(id);
   }
   constexpr void add(HeaderId id) { bits_ |= uint64_t{1} << static_cast<unsigned>(id); }
+  constexpr bool has(HeaderId id) const { return (bits_ >> static_cast<unsigned>(id) & 1) != 0; }
 
  private:
   friend class Headers;
@@ -64,6 +65,7 @@ class Headers {
     list_[used_++] = Header{name, value, id, false};
     present_ |= bit(id);
     ++live_;
+    text_bytes_ += name.size() + value.size();
   }
   void add(HeaderId id, std::string_view value) { add(id, header_name(id), value); }
   void add(std::string_view name, std::string_view value) { add(header_id(name), name, value); }
@@ -96,6 +98,8 @@ class Headers {
   size_t count(HeaderId id) const;
   // The fields that were not removed.
   size_t size() const { return live_; }
+  // Bytes that are enough for all fields as lines of HTTP/1.1. What was removed still counts.
+  size_t room() const { return text_bytes_ + used_ * size_t{4}; }
   // Takes over the fields of another list of the same arena, which is empty afterwards. What was here is gone.
   void take(Headers& other);
 
@@ -137,6 +141,7 @@ class Headers {
   uint32_t used_ = 0;
   uint32_t capacity_ = 0;
   uint32_t live_ = 0;
+  size_t text_bytes_ = 0;  // of all names and values that were given
   uint64_t present_ = 0;  // one bit per HeaderId; a clear bit: no such field
 };
 
