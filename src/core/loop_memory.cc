@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/sanitizer.h"
+
 namespace goma::core {
 
 namespace {
@@ -24,7 +26,7 @@ char* begin = nullptr;
 char* fresh = nullptr;
 Free* freed = nullptr;
 
-char* reserve() {
+char* map_range() {
   void* range = ::mmap(nullptr, range_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return range == MAP_FAILED ? nullptr : static_cast<char*>(range);
 }
@@ -32,6 +34,11 @@ char* reserve() {
 }  // namespace
 
 namespace loop_memory {
+
+bool reserve() {
+  if (begin == nullptr) begin = fresh = map_range();
+  return begin != nullptr;
+}
 
 bool is_small(const void* piece) { return begin != nullptr && piece >= begin && piece < begin + range_bytes; }
 
@@ -68,9 +75,8 @@ void release(void* piece) {
 }  // namespace loop_memory
 
 void give_libevent_its_memory() {
-  if (begin != nullptr) return;
-  begin = fresh = reserve();
-  if (begin != nullptr) event_set_mem_functions(loop_memory::allocate, loop_memory::reallocate, loop_memory::release);
+  if (sanitized || begin != nullptr) return;
+  if (loop_memory::reserve()) event_set_mem_functions(loop_memory::allocate, loop_memory::reallocate, loop_memory::release);
 }
 
 }  // namespace goma::core

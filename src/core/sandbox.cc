@@ -21,15 +21,11 @@
 #include <sys/socket.h>
 #endif
 
+#include "core/sanitizer.h"
+
 namespace goma::core::sandbox {
 
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool sanitized = true;  // looks for leaks with ptrace, and runs a symbolizer
-#else
-constexpr bool sanitized = false;
-#endif
 
 // Only who may change capabilities can, and who may not has none to inherit either once no_new_privs is set.
 void empty_bounding_set() {
@@ -64,6 +60,7 @@ constexpr const char* refused_calls[] = {
     "fchown", "lchown", "fchownat", "iopl", "ioperm", "sethostname", "setdomainname", "settimeofday", "stime", "adjtimex", "clock_settime", "clock_adjtime",
     "nfsservctl", "vhangup",
 };
+// The sanitizer looks for leaks with ptrace, and runs a symbolizer.
 constexpr const char* refused_unless_sanitized[] = {"execve", "execveat", "ptrace"};
 constexpr uint64_t namespaces[] = {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET};
 

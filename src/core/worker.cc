@@ -17,11 +17,8 @@
 #include "core/problem.h"
 #include "core/rotate.h"
 #include "core/sandbox.h"
+#include "core/sanitizer.h"
 #include "core/stack_trace.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/lsan_interface.h>
-#endif
 
 namespace goma::core {
 
@@ -261,9 +258,7 @@ void worker_main(const Settings& settings, Service& service, Slab& slab, pid_t m
   if (begun) begun(worker);
   const int code = worker.run();
   log::stop_thread();
-#if defined(__SANITIZE_ADDRESS__)
-  __lsan_do_recoverable_leak_check();
-#endif
+  report_leaks();
   ::_exit(code);  // the service and its connections end with the process
 }
 

@@ -12,7 +12,7 @@ namespace memory = goma::core::loop_memory;
 namespace {
 
 void small_pieces_lie_in_the_range() {
-  goma::core::give_libevent_its_memory();
+  CHECK(memory::reserve());
   void* one = memory::allocate(16);
   CHECK(memory::is_small(one));
   memory::release(one);
