@@ -180,6 +180,8 @@ Sink::Sink(Target& target) : target_(target) {
   ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals belong to the loop
   thread_ = std::thread([this] { run(); });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  std::unique_lock lock(mutex_);
+  ended_.wait(lock, [this] { return begun_; });
 }
 
 bool Sink::put(std::string_view lines) {
@@ -262,6 +264,8 @@ void Sink::write(std::unique_lock<std::mutex>& lock) {
 void Sink::run() {
   ::pthread_setname_np(::pthread_self(), "log");
   std::unique_lock lock(mutex_);
+  begun_ = true;
+  ended_.notify_all();
   for (;;) {
     wake_.wait(lock, [this] { return change_ || stop_ || !queue_.empty(); });
     if (!queue_.empty()) {

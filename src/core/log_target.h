@@ -73,6 +73,7 @@ void put_now(Target& target, std::string_view lines);
 // The writer thread and its queue.
 class Sink {
  public:
+  // Returns when the thread is at work: one that is still on its way holds locks of the C library that hold() cannot know.
   explicit Sink(Target& target);
   Sink(const Sink&) = delete;
   Sink& operator=(const Sink&) = delete;
@@ -102,7 +103,7 @@ class Sink {
   Options options_;
   std::atomic<bool> hurry_{false};  // somebody waits: no more patience with a reader that stalls
   int hurried_ms_ = 0;
-  bool change_ = false, stop_ = false, done_ = false, opening_ = false;
+  bool begun_ = false, change_ = false, stop_ = false, done_ = false, opening_ = false;
   std::thread thread_;
 };
 

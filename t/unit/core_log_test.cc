@@ -4,12 +4,14 @@
 #include "core/log.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "core/process.h"
 #include "check.h"
@@ -105,6 +107,30 @@ void the_thread_writes_everything_in_order() {
   CHECK(has(content, "line 4999\nline 5000\n"));
 }
 
+// A child that stands still ends by its alarm.
+void a_child_finds_no_lock_held() {
+  const File file;
+  for (int round = 0; round < 100; ++round) {
+    logging::start_thread();
+    pid_t pid = -1;
+    {
+      const logging::Forking forking;
+      pid = ::fork();
+      if (pid == 0) {
+        ::alarm(10);
+        logging::after_fork();
+        std::vector<std::string> all;
+        for (size_t n = 0; n < 3'000; ++n) all.emplace_back(16 + n % 100 * 100, 'x');
+        ::_exit(0);
+      }
+    }
+    int status = -1;
+    CHECK_EQ(::waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+    logging::stop_thread();
+  }
+}
+
 void a_full_disk_is_counted_and_survived() {
   const File file;
   logging::configure({logging::Level::info, false, "/dev/full"});
@@ -145,4 +171,5 @@ void a_blocked_pipe_blocks_nobody() {
 }  // namespace
 
 GOMA_TESTS(the_text_form, the_json_form, no_value_makes_a_second_line, levels_are_honoured, a_moved_file_is_opened_again,
-           the_thread_writes_everything_in_order, a_full_disk_is_counted_and_survived, a_blocked_pipe_blocks_nobody)
+           the_thread_writes_everything_in_order, a_child_finds_no_lock_held, a_full_disk_is_counted_and_survived,
+           a_blocked_pipe_blocks_nobody)
