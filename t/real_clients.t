@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from urllib.parse import unquote
 from lib.goma import *
 from lib.tls import Authority
 try:
@@ -22,14 +23,14 @@ except ImportError:                                     # another Python than th
         websockets = None
 
 BIG = os.urandom(1 << 20)
-PAGE = """<!doctype html><title>page</title><body><p id=fetch>-<p id=post>-<p id=events>-<p id=socket>-<p id=protocol>-<script>
-const show = (id, text) => document.getElementById(id).textContent = text;
-fetch("/text").then(r => r.text()).then(t => { show("fetch", t); show("protocol", performance.getEntriesByType("resource")[0].nextHopProtocol); });
-fetch("/echo", {method: "POST", body: "x".repeat(300000)}).then(r => r.text()).then(t => show("post", t.length));
+PAGE = """<!doctype html><title>page</title><script>
+const tell = (what, text) => fetch("/told/" + what + "?" + encodeURIComponent(text));
+fetch("/text").then(r => r.text()).then(t => { tell("fetch", t); tell("protocol", performance.getEntriesByType("resource")[0].nextHopProtocol); });
+fetch("/echo", {method: "POST", body: "x".repeat(300000)}).then(r => r.text()).then(t => tell("post", t.length));
 const events = new EventSource("/events"); let seen = 0;
-events.onmessage = e => { show("events", e.data); if (++seen == 3) { events.close(); fetch("/done/events"); } };
+events.onmessage = e => { if (++seen == 3) { events.close(); tell("events", e.data); } };
 const socket = new WebSocket(location.protocol.replace("http", "ws") + "//" + location.host + "/ws"); socket.onopen = () => socket.send("from the page");
-socket.onmessage = e => { show("socket", e.data); fetch("/done/socket?" + encodeURIComponent(e.data)); };
+socket.onmessage = e => tell("socket", e.data);
 </script>"""
 
 
@@ -205,21 +206,32 @@ else:
 
 # --- Chromium -------------------------------------------------------------------------------------------------------
 
+def told(what):
+    """What the page has told the site of this, else None."""
+    return next((unquote(path.partition("?")[2]) for path in Site.seen if path.startswith(f"/told/{what}?")), None)
+
+
 if websockets and have("chromium"):
     for base, protocol in ((f"https://127.0.0.2:{secure[1]}", "h2"), (PLAIN, "http/1.1"))[:2 if LONG else 1]:
         Site.seen.clear()
-        code, out, err = run("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--no-proxy-server",
-                             "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                             "--disable-sync", "--user-data-dir=" + goma.path("chromium-" + protocol.replace("/", "")), "--timeout=4000",
-                             "--virtual-time-budget=4000", "--dump-dom", base + "/page", timeout=4 * PATIENCE)
-        page = {m[0]: m[1] for m in re.findall(r'<p id="(\w+)">([^<]*)', out.decode("utf-8", "replace"))}
-        if not page:
-            skip(f"Chromium, {protocol}", "it shows nothing here: " + err.strip()[-200:].replace("\n", " "))
-            continue
-        way = base.partition(":")[0]
-        same((page.get("fetch"), page.get("post"), page.get("protocol")), ("hello", "300000", protocol), f"Chromium, {way}: a page that fetches and posts")
-        same(page.get("events"), "event 2", f"Chromium, {way}: its EventSource gets every event")
-        same(page.get("socket"), "from the page", f"Chromium, {way}: its WebSocket echoes")
+        with open(goma.path("chromium.out"), "wb") as file:
+            browser = subprocess.Popen(["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--no-proxy-server",
+                                        "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                                        "--disable-sync", "--user-data-dir=" + goma.path("chromium-" + protocol.replace("/", "")), base + "/page"],
+                                       stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+        try:
+            wait_for(lambda: "/page" in Site.seen or browser.poll() is not None, 4 * PATIENCE)
+            if "/page" not in Site.seen:
+                skip(f"Chromium, {protocol}", "it does not run here: " + read(goma.path("chromium.out")).strip()[-200:].replace("\n", " "))
+                continue
+            way = base.partition(":")[0]
+            wait_for(lambda: all(map(told, ("fetch", "post", "protocol", "events", "socket"))), 4 * PATIENCE)
+            same((told("fetch"), told("post"), told("protocol")), ("hello", "300000", protocol), f"Chromium, {way}: a page that fetches and posts")
+            same(told("events"), "event 2", f"Chromium, {way}: its EventSource gets every event")
+            same(told("socket"), "from the page", f"Chromium, {way}: its WebSocket echoes")
+        finally:
+            send_signal(-browser.pid, signal.SIGKILL)
+            browser.wait()
 
 if websockets:
     server.close()
