@@ -217,6 +217,7 @@ usage: goma [server] [options]          serve (in the foreground)
        goma -s stop|quit|reopen|reload  signal the running goma
        goma config init -o FILE [-f]    write a starter configuration
        goma describe schema|markdown|man
+       goma demo-backend --listen ADDRESS [--name TEXT]
        goma version
 
   -c, --config FILE     the configuration (default: $GOMA_CONFIG_FILE, PREFIX/goma.yml, /etc/goma/goma.yml)
@@ -229,6 +230,7 @@ usage: goma [server] [options]          serve (in the foreground)
   -q                    with -t: only errors
   -f, --force           with config init: overwrite
   -o, --output FILE     with config init: where to
+      --listen, --name  with demo-backend: where it listens, and what it calls itself
   -v, --version         the version
   -V                    the version, how it was built, and its modules
   -h, --help            this text
