@@ -19,9 +19,8 @@ sbindir       ?= $(prefix)/sbin
 datadir       ?= $(prefix)/share
 mandir        ?= $(datadir)/man
 docdir        ?= $(datadir)/doc/goma
-sysconfdir    ?= $(prefix)/etc
-localstatedir ?= $(prefix)/var
-runstatedir   ?= $(localstatedir)/run
+sysconfdir    ?= $(if $(filter /usr /usr/local,$(prefix)),,$(prefix))/etc
+unitdir       ?= $(prefix)/lib/systemd/system
 HAVE          ?= REDIS GEOIP SECCOMP
 PACKAGES      := libevent_core openssl yaml-0.1 libpcre2-8 zlib libcares fmt libnghttp2 jansson libcrypt libidn2 hiredis libmaxminddb libseccomp
 CLANGXX       ?= clang++-14
@@ -82,13 +81,8 @@ define CONFIG_H
 // Written by make from config.mk.
 #pragma once
 #define GOMA_VERSION "$(VERSION)"
-#define GOMA_PREFIX "$(prefix)"
-#define GOMA_SBINDIR "$(sbindir)"
 #define GOMA_DATADIR "$(datadir)/goma"
 #define GOMA_SYSCONFDIR "$(sysconfdir)/goma"
-#define GOMA_STATEDIR "$(localstatedir)/lib/goma"
-#define GOMA_LOGDIR "$(localstatedir)/log/goma"
-#define GOMA_RUNDIR "$(runstatedir)/goma"
 $(foreach name,$(HAVE),#define GOMA_HAVE_$(name) 1
 )
 endef
@@ -195,19 +189,24 @@ $(B)/bench/%: bench/%.c
 
 # --- install ---------------------------------------------------------------------------------------------------------
 
+# Pages keep their places beside each other, so that their links hold; the paths of the unit and the schema are those given.
 install: all
-	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(datadir)/goma $(docdir) $(mandir)/man5 $(mandir)/man8)
+	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(datadir)/goma $(unitdir) $(docdir)/docs/middlewares $(mandir)/man5 $(mandir)/man8)
 	install -d -m 750 $(DESTDIR)$(sysconfdir)/goma
 	install -m 755 $(B)/goma $(DESTDIR)$(sbindir)/goma
 	install -m 755 $(B)/gomactl $(DESTDIR)$(bindir)/gomactl
-	install -m 644 $(wildcard conf/goma.schema.json) $(DESTDIR)$(datadir)/goma
-	install -m 644 $(wildcard README.md CHANGES LICENSE docs/*.md) $(DESTDIR)$(docdir)
+	install -m 644 conf/goma.schema.json $(DESTDIR)$(datadir)/goma
+	install -m 644 README.md CHANGES LICENSE $(DESTDIR)$(docdir)
+	install -m 644 docs/*.md $(DESTDIR)$(docdir)/docs
+	install -m 644 docs/middlewares/*.md $(DESTDIR)$(docdir)/docs/middlewares
 	$(foreach page,$(MANUALS),install -m 644 $(page) $(DESTDIR)$(mandir)/man$(patsubst .%,%,$(suffix $(page))) &&) true
-	test -e $(DESTDIR)$(sysconfdir)/goma/goma.yml || install -m 640 conf/goma.yml $(DESTDIR)$(sysconfdir)/goma/goma.yml
+	sed 's|/usr/sbin/|$(sbindir)/|; s|/usr/bin/|$(bindir)/|; s|/etc/goma|$(sysconfdir)/goma|' contrib/systemd/goma.service > $(DESTDIR)$(unitdir)/goma.service
+	test -e $(DESTDIR)$(sysconfdir)/goma/goma.yml || { install -m 640 /dev/null $(DESTDIR)$(sysconfdir)/goma/goma.yml && \
+	  sed 's|/usr/share/|$(datadir)/|' conf/goma.yml > $(DESTDIR)$(sysconfdir)/goma/goma.yml; }
 
 # Leaves the configuration alone: it is the user's.
 uninstall:
-	rm -f $(DESTDIR)$(sbindir)/goma $(DESTDIR)$(bindir)/gomactl
+	rm -f $(DESTDIR)$(sbindir)/goma $(DESTDIR)$(bindir)/gomactl $(DESTDIR)$(unitdir)/goma.service
 	rm -f $(foreach page,$(MANUALS),$(DESTDIR)$(mandir)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)))
 	rm -rf $(DESTDIR)$(datadir)/goma $(DESTDIR)$(docdir)
 

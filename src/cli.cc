@@ -220,7 +220,7 @@ usage: goma [server] [options]          serve (in the foreground)
        goma demo-backend --listen ADDRESS [--name TEXT]
        goma version
 
-  -c, --config FILE     the configuration (default: $GOMA_CONFIG_FILE, PREFIX/goma.yml, /etc/goma/goma.yml)
+  -c, --config FILE     the configuration (default: $GOMA_CONFIG_FILE, PREFIX/goma.yml, )" GOMA_SYSCONFDIR R"(/goma.yml)
   -p, --prefix DIR      keep everything under DIR: pid file, control socket, relative paths
   -g TEXT               "workers 4; user NAME; group NAME; daemon on; sandbox off"
       --workers N       worker processes (default: one per core)

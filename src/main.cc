@@ -41,7 +41,7 @@ int complain(const std::string& text, int code) {
 std::string config_path(const Command& command) {
   if (!command.config.empty()) return command.config;
   if (const char* named = std::getenv("GOMA_CONFIG_FILE"); named != nullptr && *named != '\0') return named;
-  return command.prefix.empty() ? "/etc/goma/goma.yml" : "goma.yml";
+  return command.prefix.empty() ? GOMA_SYSCONFDIR "/goma.yml" : "goma.yml";
 }
 
 // --- verbs -----------------------------------------------------------------------------------------------------------

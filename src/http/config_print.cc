@@ -14,7 +14,7 @@ std::string effective_yaml(const Config& config) {
 core::DescribeInput describe_input() { return {&file_section, &middleware_section, {}}; }
 
 std::string config_init_text() {
-  return R"(# yaml-language-server: $schema=/usr/share/goma/goma.schema.json
+  return R"(# yaml-language-server: $schema=)" GOMA_DATADIR R"(/goma.schema.json
 #
 # The configuration of the goma API gateway. It serves as it stands:
 #
