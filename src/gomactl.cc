@@ -200,7 +200,9 @@ int ask(const Request& request) {
   }
   if (error.code == Code::not_found) {
     const bool left = error.system == ECONNREFUSED;
-    fmt::print(stderr, "gomactl: goma is not running ({})\n", left ? fmt::format("nobody listens on {}", socket) : fmt::format("no {}", socket));
+    const bool guessed = request.prefix.empty() && request.socket.empty();
+    fmt::print(stderr, "gomactl: goma is not running ({}{})\n", left ? fmt::format("nobody listens on {}", socket) : fmt::format("no {}", socket),
+               guessed ? "; one that was started with -p DIR is asked with -p DIR" : "");
     return 3;
   }
   fmt::print(stderr, "gomactl: {}: {}\n", socket, error.text);

@@ -19,7 +19,7 @@ bad = ["-p", idle.directory, "-c", "bad.yml"]
 check(78, r'bad\.yml:3:.*unknown key "targt"(.|\n)*did you mean "target"', "an invalid file with -t", "-t", *bad)
 check(78, "targt", "an invalid file at start", *bad)
 check(78, "targt", "config check", "config", "check", "-c", idle.path("bad.yml"))
-check(78, "nowhere.yml", "a missing file at start", "-p", idle.directory, "-c", "nowhere.yml")
+check(78, r"nowhere\.yml.*\n.*a relative path begins at the prefix", "a missing file at start", "-p", idle.directory, "-c", "nowhere.yml")
 check(78, "nowhere.yml", "a missing file with -t", "-t", "-p", idle.directory, "-c", "nowhere.yml")
 check(2, "--wrkers", "an unknown flag", "--wrkers", "2", *where)
 check(2, "--workers", "and its suggestion", "--wrkers", "2", *where)

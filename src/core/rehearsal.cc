@@ -42,7 +42,7 @@ void tell_address(const Plan::Address& address, const Error& why, Problems& prob
 
 bool tell_place(const std::string& what, const Result<void>& allowed, Problems& problems) {
   if (allowed.ok()) return false;
-  problems.error(cannot_start, {}, fmt::format("cannot write {}: {}", what, allowed.error().text));
+  problems.error(cannot_start, {}, fmt::format("cannot write {}: {}", what, allowed.error().text), "start with -p DIR, a directory that this user may write");
   return true;
 }
 

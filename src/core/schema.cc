@@ -322,7 +322,8 @@ void Walk::missing(const Field& field) {
 bool Walk::run() {
   const bool empty = node_.is_null() || (!context_.where.empty() && !node_.is_mapping() && says_nothing(node_));
   if (!node_.is_mapping() && !empty) {
-    error("bad-type", node_, fmt::format("{} wants a mapping, got {}", context_.where.empty() ? "the file" : context_.where, got_words(node_)));
+    error("bad-type", node_, fmt::format("{} wants a mapping, got {}", context_.where.empty() ? "the file" : context_.where, got_words(node_)),
+          context_.where.empty() ? "it consists of keys, like gateway: and middlewares:" : "");
     return false;
   }
   for (const yaml::Pair& pair : node_.pairs) place_key(pair);

@@ -198,6 +198,8 @@ void Checker::proxy() {
   const ProxyConf& proxy = config.gateway.proxy;
   if (!proxy.enabled || !proxy.trusted_proxies.empty()) return;
   const core::yaml::Node* node = config.gateway.node == nullptr ? nullptr : config.gateway.node->find("proxy");
+  const core::yaml::Node* list = node == nullptr ? nullptr : node->find("trustedProxies");
+  if (list != nullptr && !list->items.empty()) return;  // what is wrong with them was told
   if (node != nullptr) node = node->find("enabled");
   problems.warning("no-trusted-proxies", node == nullptr ? Place{} : node->place(), "gateway.proxy is enabled without trustedProxies, so no header about the client is believed", "list the proxies in front of goma");
 }

@@ -39,6 +39,8 @@ bool Config::serves_https() const {
 
 namespace {
 
+constexpr const char* start_with = "goma config init -o FILE writes one to start with";
+
 // Loading one configuration; lives as long as the loading.
 class Loader {
  public:
@@ -73,8 +75,16 @@ std::optional<std::string_view> Loader::read_text(const std::string& path, const
   const auto text = source_.read(path);
   if (text) return text.value();
   const bool missing = text.error().code == core::Code::not_found;
-  const std::string what = named_by.known() ? fmt::format("cannot read the file {}", path) : "cannot read the configuration";
-  problems_.error(missing ? "file-missing" : "file-unreadable", named_by.known() ? named_by : Place{path, 0, 0, 0}, fmt::format("{}: {}", what, core::why_unreadable(text.error())));
+  const char* const code = missing ? "file-missing" : "file-unreadable";
+  if (named_by.known()) {
+    problems_.error(code, named_by, fmt::format("cannot read the file {}: {}", path, core::why_unreadable(text.error())));
+  } else {
+    const bool relative = missing && !path.starts_with('/');
+    problems_.error(code, Place{path, 0, 0, 0}, fmt::format("cannot read the configuration: {}", core::why_unreadable(text.error())),
+                    relative  ? "a relative path begins at the prefix (-p), without one where goma is started"
+                    : missing ? start_with
+                              : "");
+  }
   return std::nullopt;
 }
 
@@ -94,7 +104,7 @@ void Loader::read_main() {
   ReadContext context{problems_, "", false, refusal_of};
   if (root != nullptr) core::read(*root, file_section, &config_, context);
   // A file that was cut to nothing must not take every route down.
-  if (root == nullptr && !config_.documents.empty()) problems_.error("file-empty", Place{config_.path, 0, 0, 0}, "the file is empty");
+  if (root == nullptr && !config_.documents.empty()) problems_.error("file-empty", Place{config_.path, 0, 0, 0}, "the file is empty", start_with);
   const core::yaml::Node* gateway = root == nullptr ? nullptr : root->find("gateway");
   ReadContext inside{problems_, "gateway"};
   core::apply_environment(gateway_section, &config_.gateway, gateway, source_, inside, config_.environment);
