@@ -75,7 +75,7 @@ tables, keys = {}, set()
 for title, text in re.findall(r"^## (.*?)$(.*?)(?=^## |\Z)", REFERENCE, re.M | re.S):
     for cells in rows(text)[1:]:
         where = re.sub(r"^rule of ([^,.]*)(, [^.]*)?", r"\1", title).replace("[]", "")
-        tables.setdefault(where, {})[bare(cells[0])] = re.sub("m0s$", "m", bare(cells[2]))
+        tables.setdefault(where, {})[bare(cells[0])] = re.sub(r"m0s$", "m", bare(cells[2])).strip("[]")
         for also in [cells[0]] + re.findall(r"(?:Also spelled|Old spelling:) ([^.(]*)", cells[3]):
             keys |= {f"{where}.{bare(key.strip())}" for key in also.split(",")}
     keys |= {f"{where}.{key}" for refused in re.findall(r"^Keys of Goma Gateway.*: (.*)\.$", text, re.M) for key in bare(refused).split(", ")}

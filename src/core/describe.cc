@@ -13,9 +13,13 @@
 namespace goma::core {
 
 std::string default_text(const Field& field) {
-  if (field.is_required || field.is_optional || field.shape != Shape::single || field.kind == Kind::section || field.kind == Kind::raw) return {};
+  if (field.is_required || field.is_optional || field.shape == Shape::map || field.kind == Kind::section || field.kind == Kind::raw) return {};
   if (field.kind == Kind::reserved || field.defaults == nullptr) return {};
-  return print_value(field, field.get(field.member(const_cast<void*>(field.defaults())), 0));
+  const void* const member = field.member(const_cast<void*>(field.defaults()));
+  if (field.shape == Shape::single) return print_value(field, field.get(member, 0));
+  std::string items;
+  for (size_t i = 0; i < field.count(member); ++i) items += (i == 0 ? "" : ", ") + print_value(field, field.get(member, i));
+  return items.empty() ? items : '[' + items + ']';
 }
 
 std::string plain_scalar(std::string_view text) {
@@ -145,7 +149,7 @@ void SchemaWriter::property(const Field& field, std::string_view name) {
   if (field.is_addition) doc += " (goma only)";
   json_.text("description", doc);
   if (old || !field.replaced_by.empty()) json_.raw("deprecated", "true");
-  const std::string value = default_text(field);
+  const std::string value = field.shape == Shape::single ? default_text(field) : "";
   const bool literal = field.kind == Kind::boolean || field.kind == Kind::integer || field.kind == Kind::seconds || field.kind == Kind::number;
   if (!value.empty()) json_.raw("default", literal ? value : json_quote(value.front() == '"' ? std::string_view(value).substr(1, value.size() - 2) : std::string_view(value)));
   if (field.shape == Shape::single) {

@@ -231,7 +231,7 @@ bool check_url(http::BuildContext& context, const ForwardAuthConf& conf, http::F
   const core::Place place = http::rule_place(context, "authUrl");
   const std::string where = fmt::format("middleware \"{}\": authUrl", context.conf.name.text);
   if (!url) {
-    context.problems.error("bad-value", place, where + " is not an http URL");
+    context.problems.error("bad-value", place, where + " is no http or https URL that can be asked");
     return false;
   }
   into = *url;
