@@ -86,6 +86,9 @@ for page, text in WRITTEN.items():
             lost.append(f"{page}: {name}")
 same(lost, [], "every key that is written with its section is one")
 
+refused = {bare(key) for told in re.findall(r"^Keys of Goma Gateway.*: (.*)\.$", REFERENCE, re.M) for key in told.split(", ")}
+same(sorted(key for key in refused if not re.search(rf"\b{key}`", TEXTS["docs/migrating-from-goma-gateway.md"])), [], "migrating names all that is refused")
+
 
 def told_defaults(page):
     """The keys of a page's tables, with the default that is told: the first word of it."""

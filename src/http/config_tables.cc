@@ -270,8 +270,8 @@ constexpr Field route_fields[] = {
     reserved("healthCheck", "Active health checks of the backends.", turned_on_by(by_path)),
     reserved("maintenance", "Answer everything with a maintenance message.", turned_on_by(by_enabled)),
     section<&RouteConf::tls>("tls", "The certificate of the route's hosts.", route_tls_section),
-    reserved("cors", "Cross-origin headers; the responseHeaders middleware has them."),
-    reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them.", turned_on_by(by_enabled)),
+    reserved("cors", "Cross-origin headers."),
+    reserved("errorInterceptor", "Replaced error bodies.", turned_on_by(by_enabled)),
     field<&RouteConf::insecure_skip_verify>("insecureSkipVerify", "The same as security.tls.insecureSkipVerify.", deprecated("security.tls.insecureSkipVerify")),
     reserved("blockCommonExploits", "Refuse requests that look like common exploits."),
 };
@@ -318,8 +318,8 @@ constexpr Field gateway_fields[] = {
     reserved("reload", "An endpoint that reloads; gomactl reload does the same.", turned_on_by(by_enabled)),
     reserved("analytics", "A stream of requests in Redis.", turned_on_by(by_enabled)),
     reserved("geoip", "The database of countries.", turned_on_by(by_database)),
-    reserved("cors", "Cross-origin headers; the responseHeaders middleware has them."),
-    reserved("errorInterceptor", "Replaced error bodies; the errorInterceptor middleware has them.", turned_on_by(by_enabled)),
+    reserved("cors", "Cross-origin headers."),
+    reserved("errorInterceptor", "Replaced error bodies.", turned_on_by(by_enabled)),
 };
 
 }  // namespace

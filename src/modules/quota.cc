@@ -121,7 +121,7 @@ extern const http::ModuleInfo quota_module;
 const http::ModuleInfo quota_module = {
     .name = "quota",
     .types = types,
-    .doc = "Limits how many requests a client may make per calendar day, week or month.",
+    .doc = "Limits how many requests a client may make per calendar hour, day, week or month.",
     .fields = fields,
     .stage = http::Stage::chain,
     .uses_paths = true,
