@@ -118,5 +118,8 @@ same(sorted(named - variables), [], "every variable that is named is read")
 same(sorted({v for v in variables if "REDIS" in v or "TYK" in v} - named), [], "redis.md has all of Redis")
 same(set(re.findall(r"`([a-z-]+)`", re.search(r"says who ended the exchange: (.*?)\.\n", TEXTS["docs/middlewares/access-log.md"], re.S).group(1))),
      source("http/exchange.cc", r"ending_name.*?\{(.*?)\};"), "the words of end")
+program = "".join(read(path) for path in glob.glob(ROOT + "/src/**/*.[ch]*", recursive=True))
+words = {(page, word) for page, text in WRITTEN.items() for word in re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", text)}
+same(sorted(w for w in words if not re.search(rf'["=, -]{w[1]}["=,: ;-]', program)), [], "every word with a dash is one of the program's")
 same({bare(word) for cells in rows(part("docs/operations.md", "Why a backend failed"))[1:] for word in cells[0].split(", ")},
      source("http/failure.cc", r"names\[\] = \{(.*?)\};") - {"none"}, "the words of upstream_error")

@@ -69,7 +69,7 @@ const http::ModuleInfo skeleton_module = {
     .doc = "Greets the backend; an example to copy.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = true,
+    .path_use = http::PathUse::chain,
     .make = make,
 };
 

@@ -96,13 +96,20 @@ struct BuildContext {
   BackendTlsMaker* tls = nullptr;  // for services reached over TLS; null when only the rules are checked
 };
 
+// What a module makes of a middleware's `paths`.
+enum class PathUse : unsigned char {
+  chain,   // runs only on them; without any on the whole route
+  itself,  // runs always, and looks at them
+  none,    // the whole route: `paths` have no effect, which is told
+};
+
 struct ModuleInfo {
   std::string_view name;                       // in documentation
   std::span<const std::string_view> types;     // accepted spellings of `type`
   std::string_view doc;                        // one line
   std::span<const core::Field> fields;         // keys of `rule`
   Stage stage = Stage::chain;
-  bool uses_paths = true;                      // honours the middleware's `paths`; no paths = the whole route
+  PathUse path_use = PathUse::chain;
   PathSet::Rules paths = {};                   // what a middleware's `paths` mean
   // Reads conf.rule and makes the middleware. Null after adding an error to problems.
   std::unique_ptr<Middleware> (*make)(BuildContext&) = nullptr;

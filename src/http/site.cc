@@ -135,6 +135,9 @@ class SiteBuilder {
     BuildContext context{conf, problems_, *site_.config_, &backend_tls_};
     std::unique_ptr<Middleware> middleware = module->make(context);
     if (!middleware) return;
+    if (module->path_use == PathUse::none && !conf.paths.empty()) {
+      problems_.warning("unused-key", conf.paths.front().place, fmt::format("middleware \"{}\": paths have no effect on {}", conf.name.text, module->name), "it acts on the whole route; use it on a route of its own");
+    }
     made_[conf.name.text] = {middleware.get(), module, &conf};
     site_.middlewares_.push_back(std::move(middleware));
   }
@@ -212,7 +215,7 @@ class SiteBuilder {
 
   Step make_step(const Route& route, const Made& made) {
     Step step{made.middleware, nullptr, made.conf->name.text, made.conf->paths.empty()};
-    if (!made.module->uses_paths || made.conf->paths.empty()) return step;
+    if (made.module->path_use != PathUse::chain || made.conf->paths.empty()) return step;
     std::unique_ptr<PathSet> paths = PathSet::compile(made.conf->paths, route.path, made.module->paths, problems_);
     if (!paths) return step;  // reported
     step.paths = paths.get();

@@ -137,7 +137,7 @@ const http::ModuleInfo access_log_module = {
     .doc = "Adds fields of the request to its line in the access log.",
     .fields = fields,
     .stage = http::Stage::wrap,
-    .uses_paths = false,
+    .path_use = http::PathUse::none,
     .make = make,
 };
 

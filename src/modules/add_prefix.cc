@@ -75,7 +75,7 @@ const http::ModuleInfo add_prefix_module = {
     .doc = "Puts a path in front of the path that is forwarded.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = false,
+    .path_use = http::PathUse::none,
     .make = make,
 };
 

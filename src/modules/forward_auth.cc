@@ -287,7 +287,7 @@ const http::ModuleInfo forward_auth_module = {
     .doc = "Lets a request pass only when another service answers 200.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = false,  // it judges them itself: injected fields are removed on all paths
+    .path_use = http::PathUse::itself,  // injected fields are removed on all paths
     .make = make,
 };
 

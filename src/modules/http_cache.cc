@@ -206,7 +206,7 @@ const http::ModuleInfo http_cache_module = {
     .doc = "Answers from stored responses what was asked before.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = true,
+    .path_use = http::PathUse::chain,
     .paths = {.doubt = http::PathSet::Doubt::fails},
     .make = make,
 };

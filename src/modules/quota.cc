@@ -124,7 +124,7 @@ const http::ModuleInfo quota_module = {
     .doc = "Limits how many requests a client may make per calendar hour, day, week or month.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = true,
+    .path_use = http::PathUse::chain,
     .make = make,
 };
 

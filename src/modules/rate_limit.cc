@@ -199,7 +199,7 @@ const http::ModuleInfo rate_limit_module = {
     .doc = "Limits how many requests a client may make per unit of time.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = true,
+    .path_use = http::PathUse::chain,
     .make = make,
 };
 

@@ -74,7 +74,7 @@ const http::ModuleInfo redirect_scheme_module = {
     .doc = "Redirects to the same address under another scheme.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = false,
+    .path_use = http::PathUse::none,
     .make = make,
 };
 

@@ -98,7 +98,7 @@ const http::ModuleInfo request_headers_module = {
     .doc = "Removes and sets header fields of the request.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = true,
+    .path_use = http::PathUse::chain,
     .make = make,
 };
 

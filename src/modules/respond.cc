@@ -90,7 +90,7 @@ const http::ModuleInfo respond_module = {
     .doc = "Answers with a fixed status, header and body.",
     .fields = fields,
     .stage = http::Stage::chain,
-    .uses_paths = true,
+    .path_use = http::PathUse::chain,
     .make = make,
 };
 

@@ -142,7 +142,7 @@ const http::ModuleInfo response_headers_module = {
     .doc = "Sets and removes header fields of the response.",
     .fields = fields,
     .stage = http::Stage::wrap,
-    .uses_paths = true,
+    .path_use = http::PathUse::chain,
     .paths = {.base = http::PathSet::Base::alone},
     .make = make,
 };
