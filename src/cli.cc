@@ -227,7 +227,7 @@ usage: goma [server] [options]          serve (in the foreground)
       --daemon          go to the background once serving
       --strict          warnings refuse the configuration
       --format json     findings as JSON
-  -q                    with -t: only errors
+  -q                    with -t: nothing unless it is refused
   -f, --force           with config init: overwrite
   -o, --output FILE     with config init: where to
       --listen, --name  with demo-backend: where it listens, and what it calls itself
