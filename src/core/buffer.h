@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Buffers that are lent, not owned: a read needs 64 KiB for a moment, a connection needs none while it is idle.
-// A BufferPool lends blocks per loop; the most recently used one is lent first, so that it is still in the cache. What a
+// A BufferPool lends blocks per loop; one that was just given back is lent first, as it is still in the cache. What a
 // pool did not need for a while goes back to the system at shrink().
 //
 // Rule: a view into a lent block dies with the lease. What must outlive it is copied (Arena::copy).
@@ -16,14 +16,14 @@
 
 namespace goma::core {
 
-// What is kept for the next one who asks, last in first out.
+// What is kept for the next one who asks. One lies at hand: nearly always somebody has just given it back.
 template <class T>
 class Stock {
  public:
   explicit Stock(size_t most) : most_(most) {}
   // Null: there is none.
   std::unique_ptr<T> take() {
-    if (kept_.empty()) return nullptr;
+    if (at_hand_ != nullptr || kept_.empty()) return std::move(at_hand_);
     std::unique_ptr<T> last = std::move(kept_.back());
     kept_.pop_back();
     least_ = std::min(least_, kept_.size());
@@ -31,19 +31,21 @@ class Stock {
   }
   // Beyond the most it is destroyed.
   void give(std::unique_ptr<T> one) {
-    if (kept_.size() < most_) kept_.push_back(std::move(one));
+    if (at_hand_ == nullptr) at_hand_ = std::move(one);
+    else if (kept_.size() + 1 < most_) kept_.push_back(std::move(one));
   }
-  // Destroys what was not needed since the last call, but for one.
+  // Destroys what was not needed since the last call, but for what lies at hand.
   void shrink() {
-    if (least_ > 1) kept_.resize(kept_.size() - (least_ - 1));
+    kept_.resize(kept_.size() - least_);
     least_ = kept_.size();
   }
-  size_t size() const { return kept_.size(); }
+  size_t size() const { return kept_.size() + (at_hand_ != nullptr ? 1 : 0); }
 
  private:
+  std::unique_ptr<T> at_hand_;
   std::vector<std::unique_ptr<T>> kept_;
   size_t most_;
-  size_t least_ = 0;  // since the last shrink()
+  size_t least_ = 0;  // that kept_ had since the last shrink()
 };
 
 class BufferPool {
