@@ -11,6 +11,13 @@
 
 namespace goma::core {
 
+namespace {
+
+// RFC 3986 3.2.2 without the comma and '%'. UTS 46 makes slashes, colons and percent signs of some letters.
+constexpr std::string_view name_bytes = "abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+;=";
+
+}  // namespace
+
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
@@ -22,6 +29,7 @@ Result<std::string> to_a_label(std::string_view name) {
   if (result != IDN2_OK) return Error{Code::invalid, idn2_strerror(result), 0};
   std::string label(made);
   idn2_free(made);
+  if (label.find_first_not_of(name_bytes) != std::string::npos) return Error{Code::invalid, "it holds a letter that becomes a delimiter", 0};
   return label;
 }
 

@@ -14,7 +14,7 @@ namespace goma::core {
 bool is_ascii(std::string_view text);
 
 // The A-label form of a name in UTF-8; one in ASCII is given back as it is, but for its case. Error: invalid, with the
-// reason why this is no name.
+// reason why this is no name: among them that it would hold a delimiter, an encoded one included.
 Result<std::string> to_a_label(std::string_view name);
 
 // The name as people write it; the same text where there is nothing to decode.

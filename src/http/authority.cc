@@ -100,7 +100,7 @@ bool append_encoded(std::string_view name, size_t at, std::string& out) {
 
 bool has_empty_label(std::string_view name) { return name.empty() || name.front() == '.' || name.find("..") != std::string_view::npos; }
 
-// Empty when it is refused. UTS 46 makes delimiters of some letters, so what it gives is judged once more.
+// Empty when it is refused.
 std::string canonical_name(std::string_view name) {
   std::string out;
   for (size_t i = 0; i < name.size(); ++i) {
@@ -117,9 +117,6 @@ std::string canonical_name(std::string_view name) {
   }
   if (has_empty_label(out)) return {};
   if (out.back() == '.') out.pop_back();
-  for (const char c : out) {
-    if (name_bytes[static_cast<uint8_t>(c)] == refused) return {};
-  }
   return out.size() <= longest_name ? out : std::string();
 }
 

@@ -25,7 +25,8 @@ void names_become_a_labels() {
 void what_is_no_name_is_refused_with_a_reason() {
   std::string long_label;
   for (int i = 0; i < 80; ++i) long_label += "ü";
-  for (const std::string& name : {std::string("\xC3.test"), std::string("\u0640.test"), std::string("\u200B\u0301.test"), long_label + ".test"}) {
+  for (const std::string& name : {std::string("\xC3.test"), std::string("\u0640.test"), std::string("\u200B\u0301.test"), long_label + ".test",
+                                  std::string("a\uFF0Fb.test"), std::string("a\uFF052e.test"), std::string("\u012F\uFF1A80"), std::string("\u012F.%2B")}) {
     const auto made = to_a_label(name);
     CHECK(!made.ok());
     CHECK(!made.error().text.empty());
