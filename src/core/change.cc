@@ -49,9 +49,6 @@ void Change::start(const Fork& fork, Wish wish, std::function<void(ChangeOutcome
   state_ = State::loading;
   loop_.refresh_clock();
   started_ms_ = loop_.now_ms();
-  timespec wall{};
-  ::clock_gettime(CLOCK_REALTIME, &wall);
-  started_wall_ms_ = wall.tv_sec * 1000 + wall.tv_nsec / 1'000'000;
   friends_ = std::move(wish.friends);
   outcome_ = {};
   done_ = std::move(done);
@@ -78,6 +75,7 @@ void Change::loaded(Loaded result) {
   if (!result.ok) return refuse(78, outcome_.summary);
   next_->bundle = std::move(result.bundle);
   next_->plan = std::move(result.plan);
+  next_->seen = result.seen;
   if (Result<void> bound = bind_new(); !bound) return refuse(1, bound.error().text);
   prepare_all();
 }

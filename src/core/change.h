@@ -63,8 +63,6 @@ class Change {
   // The first generation gets at least this number.
   void number_from(uint64_t first) { next_number_ = first; }
   bool running() const { return state_ != State::idle; }
-  // When the last change began, by the wall clock: what it read is of then or later.
-  int64_t started_wall_ms() const { return started_wall_ms_; }
   // What serves, as a load has to know it.
   Serving serving() const;
   // What serves; null before the first success.
@@ -102,7 +100,6 @@ class Change {
   std::unique_ptr<Generation> next_;
   uint64_t next_number_ = 1;
   int64_t started_ms_ = 0;
-  int64_t started_wall_ms_ = 0;
   ChangeOutcome outcome_;
   std::function<void(ChangeOutcome)> done_;
 };

@@ -36,6 +36,7 @@ struct Generation {
   uint64_t number = 0;  // 0: none yet
   Descriptor bundle;
   Plan plan;
+  Seen seen;
   int workers = 0;
   int64_t loaded_s = 0;  // wall clock
 };

@@ -134,7 +134,7 @@ namespace {
 
 class Walk {
  public:
-  Walk(const Scope& scope, FileTree& tree) : scope_(scope), tree_(tree), deadline_ms_(steady_ms() + FileTree::patience_ms) {}
+  Walk(const Scope& scope, FileTree& tree, const FileTree::At& at) : scope_(scope), tree_(tree), at_(at), deadline_ms_(steady_ms() + FileTree::patience_ms) {}
 
   Result<void> directory(const std::string& real, const std::string& shown, const Held& held, int depth) {
     if (depth > FileTree::max_depth) return limit(shown, fmt::format("lies deeper than {} directories", FileTree::max_depth));
@@ -143,15 +143,16 @@ class Walk {
     DIR* open = ::opendir(through(held.fd).c_str());
     if (open == nullptr) return told(shown, system_error(errno), depth);
     tree_.directories.push_back(real);
-    std::vector<std::string> names;
+    std::vector<std::pair<std::string, bool>> names;  // and whether it is said to be a file
     while (const dirent* entry = ::readdir(open)) {
-      if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+      if (entry->d_name[0] != '.') names.emplace_back(entry->d_name, entry->d_type == DT_REG);
       if (++entries_ > FileTree::max_entries) break;
     }
     ::closedir(open);
     if (entries_ > FileTree::max_entries) return limit(shown, fmt::format("there are more than {} entries", FileTree::max_entries));
     std::sort(names.begin(), names.end());
-    for (const std::string& name : names) {
+    for (const auto& [name, is_file] : names) {
+      if (at_ && !is_file) at_(real + "/" + name);
       if (steady_ms() > deadline_ms_) return limit(shown, fmt::format("reading it took more than {} s", FileTree::patience_ms / 1000));
       if (Result<void> done = entry(real + "/" + name, shown + "/" + name, depth); !done) return done;
     }
@@ -198,6 +199,7 @@ class Walk {
 
   const Scope& scope_;
   FileTree& tree_;
+  const FileTree::At& at_;
   const int64_t deadline_ms_;
   size_t entries_ = 0;
   std::set<std::pair<dev_t, ino_t>> visited_;
@@ -205,13 +207,14 @@ class Walk {
 
 }  // namespace
 
-Result<FileTree> FileTree::walk(const std::string& real, const std::string& shown, const Scope& scope) {
+Result<FileTree> FileTree::walk(const std::string& real, const std::string& shown, const Scope& scope, const At& at) {
+  if (at) at(real);
   Held held;
   if (Result<void> found = hold(real, {}, held); !found) return found.error();
   if (!S_ISDIR(held.about.st_mode)) return Error{Code::invalid, "it is not a directory", 0};
   FileTree tree;
   tree.about = held.about;
-  if (Result<void> done = Walk(scope, tree).directory(real, shown, held, 0); !done) return done.error();
+  if (Result<void> done = Walk(scope, tree, at).directory(real, shown, held, 0); !done) return done.error();
   std::sort(tree.files.begin(), tree.files.end(), [](const File& a, const File& b) { return a.path < b.path; });
   std::sort(tree.broken.begin(), tree.broken.end());
   return tree;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,8 +69,11 @@ struct FileTree {
   std::vector<std::string> links;        // all that were met
   int64_t newest_ms = 0;                 // wall clock: when the last of all these changed
 
+  // Hears what is looked at next: directories, links, and what a directory does not say to be a file.
+  using At = std::function<void(const std::string& path)>;
+
   // Reads the directory at `real`, called `shown` in the result. Errors: those of hold, and exhausted (a limit).
-  static Result<FileTree> walk(const std::string& real, const std::string& shown, const Scope& scope);
+  static Result<FileTree> walk(const std::string& real, const std::string& shown, const Scope& scope, const At& at = {});
 };
 
 // What a person wants to hear about a file that cannot be read: "no such file".

@@ -9,17 +9,21 @@
 //
 // Every directory on the way to a path is watched for the one name that leads on, every link's way as well, and below a
 // directory everything. So what is not there is awaited in the nearest directory that is. Mounts, which inotify does not
-// see, are found by a short look at the places every two seconds; what else it cannot see by a full one every minute.
+// see, are told by the kernel's table of them; what else it cannot see is found by a look every minute.
+//
+// The looking is done aside (core/file_look.h): a disk may not answer. Then the log says which directory that is, and it is looked
+// at again from time to time.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "core/file_tree.h"
+#include "core/aside.h"
+#include "core/file_look.h"
 #include "core/loop.h"
 #include "core/socket.h"
 
@@ -29,55 +33,43 @@ class FileWatch {
  public:
   static constexpr int64_t quiet_ms = 300;      // files are written one after the other
   static constexpr int64_t patience_ms = 1'500;  // who writes all the time is not waited for
-  static constexpr int64_t places_ms = 2'000;
   static constexpr int64_t look_ms = 60'000;
+  static constexpr int64_t silence_ms = 5'000;  // of a directory that is looked at
+  static constexpr int64_t again_ms = 10'000;   // after that
 
-  // In directories only names that this accepts count; null: all.
-  using Concerns = bool (*)(std::string_view name);
-
-  FileWatch(Loop& loop, std::function<void()> changed, Concerns concerns = nullptr);
+  FileWatch(Loop& loop, Fork fork, std::function<void()> changed);
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
-  // Watches these instead of what was watched before; they were read at read_ms (wall clock) or later. A change since
-  // then is told too. Links in directories lead where `reach` says.
-  void watch(std::vector<std::string> paths, int64_t read_ms, Reach reach = Reach::anywhere);
+  // Watches these instead of what was watched before. They are known in this state (state_as_read): another one that
+  // they are in now is told too.
+  void watch(WatchedPaths what, std::optional<uint64_t> state);
 
  private:
-  // The names in a directory that say something.
-  struct Interest {
-    bool all = false;
-    std::set<std::string> names;
-  };
-  using Interests = std::map<std::string, Interest>;
-  struct State {
-    std::string text;           // equal while nothing changed
-    int64_t newest_ms = 0;
-    Interests interests;
-  };
-  State look() const;
-  void look_at_directory(const std::string& path, State& state) const;
-  void arm(const Interests& interests);
-  std::string places() const;
+  void look();
+  void on_looked(const std::optional<std::string>& answer);
+  void note(Look seen);
+  void complain();
   bool tells_something(int number, std::string_view name) const;
   void on_ready(unsigned ready);
-  void on_quiet();
-  void on_time();
+  void on_mounts(unsigned ready);
+  void look_soon();
 
-  Descriptor notify_;
-  Watch watch_;
+  Loop& loop_;
+  Fork fork_;
+  std::function<void()> changed_;
+  Descriptor notify_, mounts_;
+  Watch notify_watch_, mounts_watch_;
   Timer quiet_;
   Timer time_;
-  Concerns concerns_;
-  Reach reach_ = Reach::anywhere;
-  std::vector<std::string> paths_;
+  Aside aside_;
+  WatchedPaths what_;
   std::map<int, Interest> watched_;
-  std::string state_;
-  std::string places_;
-  int64_t first_event_ms_ = 0;  // of those not looked at yet; 0: none
-  int64_t looked_ms_ = 0;
-  Loop& loop_;
-  std::function<void()> changed_;
+  bool looked_ = false;
+  bool again_ = false;            // something happened while it was looked at
+  std::optional<uint64_t> state_;
+  int64_t first_event_ms_ = 0;    // of those not looked at yet; 0: none
+  std::optional<std::string> silent_, unwatched_;  // what the log has said
 };
 
 }  // namespace goma::core

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "core/file_look.h"
 #include "core/problem.h"
 
 namespace goma::core {
@@ -24,6 +25,7 @@ constexpr uint32_t outcome = 1;
 std::string pack(const Loaded& loaded) {
   Pack p;
   p.number(loaded.ok).number(static_cast<uint64_t>(loaded.code)).text(loaded.problems).text(loaded.problems_json).text(loaded.summary);
+  for (const std::optional<uint64_t>& state : {loaded.seen.certificates, loaded.seen.directories}) p.number(state.has_value()).number(state.value_or(0));
   pack_plan(p, loaded.plan);
   return p.bytes();
 }
@@ -35,6 +37,11 @@ bool unpack(std::string_view bytes, Loaded& loaded) {
   loaded.problems = u.text();
   loaded.problems_json = u.text();
   loaded.summary = u.text();
+  for (std::optional<uint64_t>* state : {&loaded.seen.certificates, &loaded.seen.directories}) {
+    const bool known = u.number() != 0;
+    const uint64_t number = u.number();
+    if (known) *state = number;
+  }
   loaded.plan = unpack_plan(u);
   return u.ok();
 }
@@ -53,6 +60,7 @@ void run(pid_t master, int fd, const Service& service, const Settings& settings,
   process::die_with(master);
   process::set_title("goma: loader");
   process::step_back();
+  const int64_t began_ms = wall_ms();
   DiskSource source(settings.prefix);
   if (serving.bundle >= 0) {
     Result<std::unique_ptr<BundleSource>> old = BundleSource::open(serving.bundle);
@@ -62,6 +70,8 @@ void run(pid_t master, int fd, const Service& service, const Settings& settings,
   Loaded loaded = load(service, source, settings.config, settings.strict, trial, serving);
   std::vector<int> fds;
   if (loaded.ok) {
+    loaded.seen.certificates = state_as_read(watched_certificates(loaded.plan, settings.prefix), began_ms);
+    loaded.seen.directories = state_as_read(watched_directories(loaded.plan, settings.prefix), began_ms);
     Result<int> bundle = source.seal();
     if (bundle) {
       fds.push_back(*bundle);

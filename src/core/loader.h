@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "core/channel.h"
@@ -21,12 +22,18 @@ namespace goma::core {
 // Starts a child that runs the body and ends; the listed descriptors stay open in it. Returns its pid, -1 with errno.
 using Fork = std::function<pid_t(const std::vector<int>& keep, const std::function<void()>& body)>;
 
+// The states of what is watched, as it was read; nothing where it has changed meanwhile (core/file_look.h).
+struct Seen {
+  std::optional<uint64_t> certificates, directories;
+};
+
 // What a load came to.
 struct Loaded {
   bool ok = false;
   int code = 0;               // 0; 78 the configuration is wrong; 1 a start would fail on this machine
   Descriptor bundle;          // when ok
   Plan plan;                  // when ok
+  Seen seen;                  // when ok
   std::string problems;       // for people; warnings may accompany success
   std::string problems_json;  // the same as a JSON array
   std::string summary;        // "goma: FILE: 2 errors, 1 warning"

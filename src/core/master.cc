@@ -316,25 +316,15 @@ void Master::do_what_waits() {
   if (std::exchange(upgrade_wanted_, false)) start_upgrade();
 }
 
-namespace {
-
-// What a directory of configurations is read for. An editor's own files are none of ours.
-bool is_configuration(std::string_view path) { return path.ends_with(".yml") || path.ends_with(".yaml"); }
-
-}  // namespace
-
 void Master::watch_files() {
-  const Plan& plan = change_->current()->plan;
-  const auto watch = [this](std::unique_ptr<FileWatch>& one, std::vector<std::string> paths, Reach reach, FileWatch::Concerns concerns, auto changed) {
-    if (paths.empty() && one == nullptr) return;
-    if (one == nullptr) one = std::make_unique<FileWatch>(loop_, changed, concerns);
-    for (std::string& path : paths) {
-      if (!path.starts_with('/') && !settings_.prefix.empty()) path = settings_.prefix + "/" + path;
-    }
-    one->watch(std::move(paths), change_->started_wall_ms(), reach);
+  const Generation& now = *change_->current();
+  const auto watch = [this](std::unique_ptr<FileWatch>& one, WatchedPaths what, std::optional<uint64_t> state, auto changed) {
+    if (what.paths.empty() && one == nullptr) return;
+    if (one == nullptr) one = std::make_unique<FileWatch>(loop_, forker(), changed);
+    one->watch(std::move(what), state);
   };
-  watch(certificates_, plan.certificates, Reach::anywhere, nullptr, [this] { renew(); });
-  watch(directories_, plan.watch, Reach::within, is_configuration, [this] { reload(0, "a watched directory changed"); });
+  watch(certificates_, watched_certificates(now.plan, settings_.prefix), now.seen.certificates, [this] { renew(); });
+  watch(directories_, watched_directories(now.plan, settings_.prefix), now.seen.directories, [this] { reload(0, "a watched directory changed"); });
 }
 
 void Master::start_change() {
