@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/channel.h"
+#include "core/pack.h"
 #include "core/slab.h"
 
 namespace goma::core {

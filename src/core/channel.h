@@ -19,30 +19,6 @@
 
 namespace goma::core {
 
-// Values one after the other; numbers are eight bytes in host order, texts carry their length.
-class Pack {
- public:
-  Pack& number(uint64_t value);
-  Pack& text(std::string_view value);
-  const std::string& bytes() const { return bytes_; }
-
- private:
-  std::string bytes_;
-};
-
-// Reads what Pack wrote. Reading past the end gives zeros and empty texts, and ok() tells.
-class Unpack {
- public:
-  explicit Unpack(std::string_view bytes) : rest_(bytes) {}
-  uint64_t number();
-  std::string text();
-  bool ok() const { return ok_; }
-
- private:
-  std::string_view rest_;
-  bool ok_ = true;
-};
-
 struct Message {
   uint32_t kind = 0;
   std::string body;

@@ -13,7 +13,7 @@
 #include <ctime>
 #include <functional>
 
-#include "core/channel.h"
+#include "core/pack.h"
 
 namespace goma::core {
 

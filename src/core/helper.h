@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "core/loop.h"
-#include "core/socket.h"
+#include "core/descriptor.h"
 
 namespace goma::core {
 

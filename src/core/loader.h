@@ -13,6 +13,7 @@
 
 #include "core/channel.h"
 #include "core/loop.h"
+#include "core/pack.h"
 #include "core/service.h"
 #include "core/settings.h"
 #include "core/socket.h"

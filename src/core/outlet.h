@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/socket.h"
+#include "core/descriptor.h"
 
 namespace goma::core {
 

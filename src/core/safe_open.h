@@ -20,7 +20,7 @@
 #include <string_view>
 
 #include "core/result.h"
-#include "core/socket.h"
+#include "core/descriptor.h"
 
 namespace goma::core {
 

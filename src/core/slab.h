@@ -17,7 +17,7 @@
 #include <type_traits>
 
 #include "core/result.h"
-#include "core/socket.h"
+#include "core/descriptor.h"
 
 namespace goma::core {
 

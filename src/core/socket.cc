@@ -96,17 +96,7 @@ bool is_stale_socket(const Spot& spot, int type) {
   return attempt.error().system == ECONNREFUSED;
 }
 
-void update_flag(int fd, int get, int set, int flag, bool on) {
-  const int flags = ::fcntl(fd, get);
-  if (flags >= 0) ::fcntl(fd, set, on ? flags | flag : flags & ~flag);
-}
-
 }  // namespace
-
-void Descriptor::reset(int fd) {
-  if (fd_ >= 0 && fd_ != fd) ::close(fd_);
-  fd_ = fd;
-}
 
 // ---------------------------------------------------------------- addresses
 
@@ -424,9 +414,5 @@ void set_keepalive(int fd) {
   set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_seconds);
   set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_seconds);
 }
-
-void set_nonblocking(int fd, bool on) { update_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on); }
-
-void set_close_on_exec(int fd, bool on) { update_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on); }
 
 }  // namespace goma::core

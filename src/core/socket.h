@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Socket addresses as values, networks (CIDR), descriptors that close themselves, and the few ways in which goma
-// opens a socket.
+// Socket addresses as values, networks (CIDR), and the few ways in which goma opens a socket.
 //
 // The invariant: an address has one form. An IPv4 address inside IPv6 (::ffff:a.b.c.d) becomes the IPv4 address
 // wherever it comes from, and a number with a leading zero is no address, so that two spellings never disagree.
@@ -17,38 +16,10 @@
 #include <string>
 #include <string_view>
 
+#include "core/descriptor.h"
 #include "core/result.h"
 
 namespace goma::core {
-
-// Owns a file descriptor.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    reset(other.release());
-    return *this;
-  }
-  ~Descriptor() { reset(); }
-
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  // Gives the descriptor away.
-  int release() {
-    const int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-  // Closes the one it has and takes another (-1: none).
-  void reset(int fd = -1);
-
- private:
-  int fd_ = -1;
-};
 
 // An IPv4 or IPv6 address with a port, or the mark of a Unix socket (whose path is kept by whoever needs it).
 class Address {
@@ -150,7 +121,5 @@ constexpr int most_unsent = 256 * 1024;
 void limit_unsent(int fd);
 // The kernel probes a silent peer after 30 s, then every 30 s.
 void set_keepalive(int fd);
-void set_nonblocking(int fd, bool on);
-void set_close_on_exec(int fd, bool on);
 
 }  // namespace goma::core

@@ -21,6 +21,7 @@
 #include "core/helper.h"
 #include "core/loop.h"
 #include "core/metric.h"
+#include "core/pack.h"
 #include "core/service.h"
 #include "core/settings.h"
 #include "core/slab.h"

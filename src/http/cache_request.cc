@@ -5,11 +5,11 @@
 
 #include <algorithm>
 
-#include "core/channel.h"
+#include "core/pack.h"
 #include "core/text.h"
 #include "core/tls_client_context.h"
 #include "http/claims.h"
-#include "http/connection.h"
+#include "http/arrival.h"
 #include "http/public_url.h"
 #include "http/uri.h"
 

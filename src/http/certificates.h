@@ -26,7 +26,7 @@
 #include "core/tls_context.h"
 #include "core/tls_identity.h"
 #include "core/tls_tickets.h"
-#include "http/connection.h"
+#include "http/arrival.h"
 
 namespace goma::http {
 

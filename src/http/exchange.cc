@@ -66,14 +66,6 @@ void drop_hop_by_hop(Headers& headers, bool upgrade) {
 
 }  // namespace
 
-std::string_view ending_name(Ending ending) {
-  static constexpr std::string_view names[] = {"complete",        "client-abort",    "client-timeout", "bad-request",
-                                               "no-route",        "refused",         "backend-connect", "backend-timeout",
-                                               "backend-fault",   "backend-truncated", "overload",      "gateway-stop",
-                                               "tunnel-idle",     "internal"};
-  return names[static_cast<size_t>(ending)];
-}
-
 Exchange::Exchange(Runtime& runtime, ClientStream& client, core::Arena& arena, RequestHead& head, std::string_view socket_ip, const TlsFacts* tls)
     : runtime_(runtime),
       client_(client),

@@ -6,7 +6,7 @@
 #include "core/text.h"
 #include "http/claims.h"
 #include "http/client_address.h"
-#include "http/connection.h"
+#include "http/arrival.h"
 #include "http/retry.h"
 #include "http/route_metrics.h"
 #include "http/runtime.h"

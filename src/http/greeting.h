@@ -18,6 +18,7 @@
 
 #include "core/deadline.h"
 #include "core/stream.h"
+#include "http/arrival.h"
 #include "http/connection.h"
 #include "http/entry_point.h"
 

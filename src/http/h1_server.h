@@ -24,6 +24,7 @@
 #include "core/list.h"
 #include "core/stream.h"
 #include "http/chunked.h"
+#include "http/arrival.h"
 #include "http/connection.h"
 #include "http/exchange.h"
 #include "http/h1_parser.h"

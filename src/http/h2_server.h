@@ -23,6 +23,7 @@
 #include "core/deadline.h"
 #include "core/list.h"
 #include "core/stream.h"
+#include "http/arrival.h"
 #include "http/connection.h"
 #include "http/h2_budget.h"
 #include "http/h2_guard.h"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/metric.h"
-#include "http/exchange.h"
+#include "http/ending.h"
 
 namespace goma::http {
 

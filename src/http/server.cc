@@ -33,6 +33,7 @@
 #include "http/pass_through.h"
 #include "http/prometheus.h"
 #include "http/response_store.h"
+#include "http/site_build.h"
 #include "http/upstream.h"
 #include "http/visitors.h"
 
@@ -190,7 +191,7 @@ std::unique_ptr<core::Built> Server::build(core::Source& source, const std::stri
   const auto check_rules = [this](const Config& c, core::Problems& p) { check_middlewares(c, modules_, p); };
   std::unique_ptr<Config> config = load_config(source, path, problems, check_rules);
   if (!config) return nullptr;
-  return Site::build(std::move(config),
+  return build_site(std::move(config),
                      {modules_, metrics_renderer(), &source, worker_ && worker_->tickets ? &*worker_->tickets : nullptr, worker_ && worker_->staples ? &*worker_->staples : nullptr},
                      problems);
 }

@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "core/channel.h"
+#include "core/pack.h"
 #include "core/tls_client_context.h"
 #include "http/cache_tags.h"
 #include "http/runtime.h"

@@ -30,19 +30,6 @@ namespace goma::http {
 
 class Site final : public core::Built {
  public:
-  // What building needs of the process it is in.
-  struct Tools {
-    std::span<const ModuleInfo* const> modules;
-    // Makes the built-in endpoints' answers; null in the loader's check.
-    std::function<std::string()> render_metrics;
-    // Where certificates are read from; null serves no HTTPS and knows no authorities.
-    core::Source* source = nullptr;
-    core::TlsTickets* tickets = nullptr;
-    const core::Staples* staples = nullptr;
-  };
-
-  // Null after adding errors to problems.
-  static std::unique_ptr<Site> build(std::unique_ptr<Config> config, const Tools& tools, core::Problems& problems);
   ~Site() override;
 
   const Config& config() const { return *config_; }

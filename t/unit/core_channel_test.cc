@@ -13,8 +13,6 @@
 using goma::core::Channel;
 using goma::core::Loop;
 using goma::core::Message;
-using goma::core::Pack;
-using goma::core::Unpack;
 
 namespace {
 
@@ -102,23 +100,6 @@ void the_end_is_told_once_after_all_messages() {
   line.right.send(1, "into the void");  // harmless
 }
 
-void packs_are_read_as_written() {
-  const std::string bytes = Pack().number(42).text("").text(std::string("a\0b", 3)).number(~uint64_t{0}).bytes();
-  Unpack whole(bytes);
-  CHECK_EQ(whole.number(), 42U);
-  CHECK_EQ(whole.text(), "");
-  CHECK_EQ(whole.text(), std::string("a\0b", 3));
-  CHECK_EQ(whole.number(), ~uint64_t{0});
-  CHECK(whole.ok());
-  CHECK_EQ(whole.number(), 0U);
-  CHECK(!whole.ok());
-  for (size_t n = 0; n < bytes.size(); ++n) {
-    Unpack cut(std::string_view(bytes).substr(0, n));
-    cut.number(), cut.text(), cut.text(), cut.number();
-    CHECK(!cut.ok());
-  }
-}
-
 void memory_files_hold_any_length() {
   const std::string content(300'000, 'y');
   const auto fd = goma::core::memory_file(content);
@@ -131,5 +112,4 @@ void memory_files_hold_any_length() {
 
 }  // namespace
 
-GOMA_TESTS(descriptors_travel, what_the_kernel_does_not_take_waits, the_end_is_told_once_after_all_messages, packs_are_read_as_written,
-           memory_files_hold_any_length)
+GOMA_TESTS(descriptors_travel, what_the_kernel_does_not_take_waits, the_end_is_told_once_after_all_messages, memory_files_hold_any_length)

@@ -31,7 +31,7 @@
 #include "http/peer_pool.h"
 #include "http/request_id.h"
 #include "http/runtime.h"
-#include "http/site.h"
+#include "http/site_build.h"
 #include "http/upstream.h"
 
 namespace goma::test {
@@ -73,7 +73,7 @@ class Gateway : private http::ConnectionOwner {
     runtime.resolver = &resolver;
     runtime.ids = &ids;
     std::unique_ptr<http::Config> config = http::load_config(source_, "test.yml", problems);
-    if (config) site_ = http::Site::build(std::move(config), {modules_, {}}, problems);
+    if (config) site_ = http::build_site(std::move(config), {modules_, {}}, problems);
     if (!site_) return;
     site_->hold();
     runtime.site = site_.get();
