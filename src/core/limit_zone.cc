@@ -56,7 +56,7 @@ Result<LimitZone> LimitZone::open(Slab& slab, size_t bytes) {
   static_assert(sizeof(Cell) == 16 && sizeof(Bucket) == bucket_cells * sizeof(Cell));
   constexpr size_t head = (sizeof(Shared) + sizeof(Bucket) - 1) / sizeof(Bucket) * sizeof(Bucket);
   slab.each_zone([&](std::string_view name, size_t there) { bytes = name == zone_name ? there : bytes; });
-  Result<Slab::Zone> zone = slab.zone(zone_name, "limits", 1, std::max(bytes, 2 * head));
+  Result<Slab::Zone> zone = slab.zone(zone_name, "limits", 2, std::max(bytes, 2 * head));
   if (!zone.ok()) return zone.error();
   auto* shared = static_cast<Shared*>(zone.value().memory);
   {
@@ -125,16 +125,19 @@ LimitZone::Cell* LimitZone::room(Bucket& bucket, int64_t now_ns, Cell& was) {
   return chosen;
 }
 
-// Whether a cell that was just written is the only one of its key; if not it goes. Of two that are written at once
-// at least one sees the other. A change that another worker made to it meanwhile goes with it.
-bool LimitZone::is_alone(Bucket& bucket, Cell& cell, const Cell& wrote) {
+// Makes a proposal the cell of its key. False: there is another one, or somebody took the proposal away; it is gone then.
+// A proposal that a killed worker left is taken away by whoever meets its key next, or ends with its time.
+bool LimitZone::establish(Bucket& bucket, Cell& cell, const Cell& proposal) {
+  const uint64_t key = proposal.key & ~proposed;
   for (Cell& other : bucket.cells) {
-    if (&other == &cell || load(other).key != wrote.key) continue;
-    Cell now = load(cell);
-    while (now.key == wrote.key && !swap(cell, now, Cell{})) now = load(cell);
+    if (&other == &cell) continue;
+    Cell now = load(other);
+    while (now.key == proposal.key && !swap(other, now, Cell{})) now = load(other);
+    if (now.key != key) continue;
+    swap(cell, proposal, Cell{});
     return false;
   }
-  return true;
+  return swap(cell, proposal, {key, proposal.value});
 }
 
 // change(old) -> the new value, or nothing to leave everything as it is; old is 0 for a key without a cell. Called
@@ -159,12 +162,12 @@ void LimitZone::update(uint64_t key, int64_t now_ns, Change change) {
       __atomic_fetch_add(&shared_->crowded, 1, __ATOMIC_RELAXED);
       return;
     }
-    const Cell wanted{*value == 0 ? 0 : key, *value};
+    const Cell wanted{*value == 0 ? 0 : known ? key : key | proposed, *value};
     uint8_t& used = shared_->used[region_of(index_of(key))];
     if (!known && __atomic_load_n(&used, __ATOMIC_RELAXED) == 0) __atomic_store_n(&used, 1, __ATOMIC_RELAXED);
     if (!swap(*cell, was, wanted)) continue;
     if (known || *value == 0) return;
-    if (!is_alone(home, *cell, wanted)) continue;
+    if (!establish(home, *cell, wanted)) continue;
     if (end_of(was) > now_ns) __atomic_fetch_add(&shared_->evicted, 1, __ATOMIC_RELAXED);
     return;
   }

@@ -13,8 +13,9 @@
 //   count  a number of events and the end of the time they count for
 //   ban    the end of the ban
 //
-// The invariant: a key has one cell. Two workers that meet a new key at the same moment may write two; who then sees
-// another's takes its own back and begins again.
+// The invariant: a key has one cell. Two workers that meet a new key at the same moment may write two, so a new cell is
+// a proposal first, which nobody reads: its writer looks for others of that key, takes proposals away, gives way to a
+// cell, and makes its own one a cell only then. Of two that are written at once at least one writer sees the other.
 //
 // It does not know what a key stands for, and agrees with no other host.
 #pragma once
@@ -81,7 +82,7 @@ class LimitZone {
     uint64_t bans = 0;      // of these
     uint64_t evicted = 0;   // mattered and gave way, since the zone was made
     uint64_t crowded = 0;   // found only bans, and was not kept
-    uint64_t doubled = 0;   // keys that have more than one cell; more than 0 for an instant only
+    uint64_t doubled = 0;   // keys that have more than one cell: a fault
   };
   Usage usage(int64_t now_ns) const;
   // What a look at two words tells.
@@ -105,7 +106,8 @@ class LimitZone {
 
   LimitZone(Shared& shared, Bucket* buckets, size_t count, size_t bytes) : shared_(&shared), buckets_(buckets), bucket_count_(count), bytes_(bytes) {}
 
-  static uint64_t key_of(uint64_t id, Kind kind) { return (id & ~uint64_t{3}) | static_cast<uint64_t>(kind); }
+  static constexpr uint64_t proposed = 4;  // in a key: the cell is a proposal
+  static uint64_t key_of(uint64_t id, Kind kind) { return (id & ~uint64_t{7}) | static_cast<uint64_t>(kind); }
   static int64_t end_of(const Cell& cell);
   static bool is_ban(const Cell& cell, int64_t now_ns);
   static Cell load(const Cell& cell);
@@ -119,7 +121,7 @@ class LimitZone {
   template <class Change>
   void update(uint64_t key, int64_t now_ns, Change change);
   Cell* room(Bucket& bucket, int64_t now_ns, Cell& was);
-  bool is_alone(Bucket& bucket, Cell& cell, const Cell& wrote);
+  bool establish(Bucket& bucket, Cell& cell, const Cell& proposal);
 
   Shared* shared_;
   Bucket* buckets_;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <string>
@@ -202,6 +203,35 @@ void new_keys_are_exact_over_threads() {
   CHECK_EQ(b.zone.usage(start).live, static_cast<uint64_t>(keys));
 }
 
+// New keys of one bucket met in another order by every thread: where two choose different cells for one key, a third may
+// find either, and what it takes must not go with the one that is given up.
+void new_keys_of_one_bucket_are_exact_over_threads() {
+  Bench b;
+  constexpr int rounds = 20'000;
+  constexpr size_t keys = 4;
+  const auto id = [](int round, size_t key) { return (static_cast<uint64_t>(round) << 40) * 977 + key * 8; };
+  std::vector<std::array<std::atomic<int>, keys>> taken(rounds);
+  std::vector<std::thread> threads;
+  std::atomic<int> at = 0;
+  for (size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < rounds; ++i) {
+        ++at;
+        while (at.load() < 4 * i) std::this_thread::yield();
+        for (size_t n = 0; n < 3 * keys; ++n) {
+          const size_t key = (t + n) % keys;
+          taken[static_cast<size_t>(i)][key] += b.zone.take(id(i, key), start, second, 5 * second).taken;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& round : taken) {
+    for (const std::atomic<int>& n : round) CHECK_EQ(n.load(), 5);
+  }
+  CHECK_EQ(b.zone.usage(start).doubled, 0u);
+}
+
 // Processes that count and are killed at any instant: what they were let take is what the zone knows, within the one
 // that each may have been about to report.
 void a_kill_leaves_nothing_half_done() {
@@ -259,5 +289,5 @@ void half_a_million_keys_have_room() {
 
 GOMA_TESTS(a_bucket_holds_its_capacity_and_refills, over_time_exactly_the_rate_is_let_in, counts_end_with_their_time,
            a_ban_holds_until_it_ends, a_ban_can_be_lifted, what_others_took_becomes_debt, counts_go_by_steps_and_back, one_id_has_a_level_a_count_and_a_ban, another_opening_sees_the_same,
-           a_full_zone_forgets_the_soonest_first, bans_in_force_never_give_way, new_keys_are_exact_over_threads,
+           a_full_zone_forgets_the_soonest_first, bans_in_force_never_give_way, new_keys_are_exact_over_threads, new_keys_of_one_bucket_are_exact_over_threads,
            half_a_million_keys_have_room, a_kill_leaves_nothing_half_done)
