@@ -7,8 +7,12 @@
  *   pace -R ... the same with PING to Redis servers, whose PONG counts as status 200
  *
  * Several rates of one port follow each other in equal parts of the time. Prints one line of JSON:
- *   {"targets":[{"port":N,"sent":N,"lost":N,"skipped":N,"p50us":N,"p99us":N,"maxus":N,"status":{"200":[per second...],...}}]}
+ *   {"targets":[{"port":N,"sent":N,"lost":N,"skipped":N,"p50us":N,"p99us":N,"maxus":N,
+ *     "first_sent":N,"first_answer":N,"last_200":N,"last_429_sent":N,"status":{"200":[per second...],...}}]}
  * lost: requests whose connection ended without an answer. skipped: all connections were waiting for one.
+ * Moments are microseconds of CLOCK_MONOTONIC, 0: there was none. What a gateway decided, it decided between the sending
+ * and the answer: with the first of each, the last 200 and the sending of the last request that got 429, what a bucket may
+ * have let in has exact bounds (t/lib/pace.py).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -44,7 +48,7 @@ struct target {
   struct connection *connections;
   long counts[statuses][max_seconds];
   uint32_t latency[buckets]; /* by 10 us */
-  int64_t max_us;
+  int64_t max_us, first_sent, first_answer, last_200, last_429_sent;
 };
 
 static struct target targets[max_targets];
@@ -92,6 +96,9 @@ static void count(struct connection *c, int status) {
   if (second >= 0 && second < max_seconds) t->counts[i][second]++;
   t->latency[took / 10 < buckets ? took / 10 : buckets - 1]++;
   if (took > t->max_us) t->max_us = took;
+  if (t->first_answer == 0) t->first_answer = us;
+  if (status == 200) t->last_200 = us;
+  if (status == 429 && c->sent_us > t->last_429_sent) t->last_429_sent = c->sent_us;
   c->busy = 0;
   c->filled = 0;
 }
@@ -136,6 +143,7 @@ static void send_due(struct target *t) {
     }
     c->busy = 1;
     c->sent_us = now_us();
+    if (t->first_sent == 0) t->first_sent = c->sent_us;
     if (send(c->fd, request, request_length, MSG_NOSIGNAL) != (ssize_t)request_length) lose(c);
   }
 }
@@ -154,8 +162,8 @@ static void print(int seconds) {
   printf("{\"targets\":[");
   for (int n = 0; n < target_count; ++n) {
     struct target *t = &targets[n];
-    printf("%s{\"port\":%d,\"sent\":%ld,\"lost\":%ld,\"skipped\":%ld,\"p50us\":%ld,\"p99us\":%ld,\"maxus\":%ld,\"status\":{", n > 0 ? "," : "", t->port, t->sent, t->lost, t->skipped,
-           percentile(t, 0.5), percentile(t, 0.99), (long)t->max_us);
+    printf("%s{\"port\":%d,\"sent\":%ld,\"lost\":%ld,\"skipped\":%ld,\"p50us\":%ld,\"p99us\":%ld,\"maxus\":%ld,\"first_sent\":%ld,\"first_answer\":%ld,\"last_200\":%ld,\"last_429_sent\":%ld,\"status\":{", n > 0 ? "," : "", t->port, t->sent, t->lost, t->skipped,
+           percentile(t, 0.5), percentile(t, 0.99), (long)t->max_us, (long)t->first_sent, (long)t->first_answer, (long)t->last_200, (long)t->last_429_sent);
     for (int i = 0; i < statuses; ++i) {
       printf("%s\"%d\":[", i > 0 ? "," : "", known[i]);
       for (int s = 0; s < seconds; ++s) printf("%s%ld", s > 0 ? "," : "", t->counts[i][s]);

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Primaries that are killed and slots that move while two hosts share a limit through them: no request fails for it, and
 what is let in stays near what one limit allows."""
-import json
 from lib.goma import *
+from lib import pace
 from lib.redis import RedisCluster, RedisSentinels, slot_of
 
-PACE = os.path.join(os.path.dirname(GOMA), "bench", "pace")
 RATE, KILLS = 500, 20 if LONG else 1
 time_limit(120 + 40 * KILLS)
 KEY = "rate:main:limit:ip:127.0.0.1"
@@ -23,15 +22,15 @@ def hosts(**redis):
 
 def under_load(what, made, seconds, act):
     """Acts in the middle of a load of twice the limit."""
-    load = subprocess.Popen([PACE, str(seconds)] + [f"{goma.address[1]}={RATE}" for goma in made], stdout=subprocess.PIPE, text=True)
+    load = pace.begin(seconds, [(goma, [RATE]) for goma in made])
     begun = time.monotonic()
     wait_for(lambda: time.monotonic() - begun > 2)
     act()
-    targets = json.loads(load.communicate(timeout=seconds + 60)[0])["targets"]
-    by_second = [sum(counts) for counts in zip(*[t["status"]["200"] for t in targets])]
+    targets = pace.outcome(load, seconds)
+    by_second = pace.by_second(targets, "200")
     admitted, allowed = sum(by_second[1:]), RATE * (seconds - 1)    # the first second may have had a full bucket
     note(f"{what}: {admitted} let in, {allowed} allowed, by second {by_second}; slowest {[t['maxus'] for t in targets]} us")
-    same([sum(sum(t["status"][s]) for t in targets) for s in ("502", "503", "403", "0")] + [sum(t["lost"] for t in targets)], [0] * 5, f"{what}: no request failed")
+    same(pace.faults(targets), 0, f"{what}: no request failed")
     expect(abs(admitted - allowed) <= 0.05 * allowed, f"{what}: the limit holds over the whole run", (admitted, allowed))
     expect(wait_for(lambda: all(goma.ctl_json("redis")["usable"] for goma in made), 3 * PATIENCE), f"{what}: Redis is used", made[0].ctl("redis"))
 

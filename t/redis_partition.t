@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from lib import pace
 from lib.goma import *
 from lib.redis import RedisServer
 
@@ -19,7 +20,6 @@ if not os.environ.get(INSIDE):
     os.environ[INSIDE] = "1"
     os.execvp("unshare", ["unshare", "-n", sys.executable, *sys.argv])
 
-PACE = os.path.join(os.path.dirname(GOMA), "bench", "pace")
 PHASE = 10 if LONG else 4           # seconds before, in and after the partition
 RATE = 300
 time_limit(6 * PHASE + 120)
@@ -105,7 +105,7 @@ def pages():
 
 expect(wait_for(all_three), "the hosts know of each other") or note(hosts[0].ctl("redis"))
 same(pages(), [(200, "/page 1")] * 3, "and share a response")
-loads = [place.start(PACE, "-p", "/limited", str(3 * PHASE), f"{goma.address[1]}=400") for place, goma in zip(places, hosts)]
+loads = [place.start(pace.PACE, "-p", "/limited", str(3 * PHASE), f"{goma.address[1]}=400") for place, goma in zip(places, hosts)]
 begun = time.monotonic()
 
 
@@ -132,7 +132,7 @@ expect(wait_for(lambda: (200, "/page 1") not in pages()), "what was purged is go
 targets = [json.loads(load.communicate(timeout=3 * PHASE + 60)[0])["targets"][0] for load in loads]
 let_in = [t["status"]["200"] for t in targets]
 by_second = [sum(counts) for counts in zip(*let_in)]
-bad = [sum(sum(t["status"][s]) for s in ("403", "502", "503", "0")) + t["lost"] for t in targets]
+bad = [pace.faults([t]) for t in targets]
 apart = sum(let_in[1][PHASE + 1:2 * PHASE - 1]) / (PHASE - 2)
 note(f"let in by second {by_second}, who was cut off {let_in[1]}; slowest {[t['maxus'] for t in targets]} us")
 same(bad, [0, 0, 0], "no request failed")
