@@ -8,11 +8,12 @@
  *
  * Several rates of one port follow each other in equal parts of the time. Prints one line of JSON:
  *   {"targets":[{"port":N,"sent":N,"lost":N,"skipped":N,"p50us":N,"p99us":N,"maxus":N,
- *     "first_sent":N,"first_answer":N,"last_200":N,"last_429_sent":N,"status":{"200":[per second...],...}}]}
- * lost: requests whose connection ended without an answer. skipped: all connections were waiting for one.
- * Moments are microseconds of CLOCK_MONOTONIC, 0: there was none. What a gateway decided, it decided between the sending
- * and the answer: with the first of each, the last 200 and the sending of the last request that got 429, what a bucket may
- * have let in has exact bounds (t/lib/pace.py).
+ *     "begun":N,"first_answer":N,"last_200":N,"last_429_sent":N,"status":{"200":[per second...],...}}]}
+ * skipped: all connections were waiting for an answer.
+ * lost: requests whose connection ended without an answer, or that had none ten seconds after the end.
+ * Moments are microseconds of CLOCK_MONOTONIC, 0: there was none. A gateway decides by a clock that it read after it was
+ * called and before it answers. It is called first by the first connection (begun); with that, the first answer, the last
+ * 200 and the sending of the last request that got 429, what a bucket may have let in has exact bounds (t/lib/pace.py).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,6 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
+static const int64_t patience_us = 10000000;
 enum { max_targets = 16, max_parts = 16, max_connections = 1024, max_seconds = 700, statuses = 6, buckets = 100000 };
 static const int known[statuses] = {200, 403, 429, 502, 503, 0}; /* 0: any other */
 
@@ -48,7 +50,7 @@ struct target {
   struct connection *connections;
   long counts[statuses][max_seconds];
   uint32_t latency[buckets]; /* by 10 us */
-  int64_t max_us, first_sent, first_answer, last_200, last_429_sent;
+  int64_t max_us, begun, first_answer, last_200, last_429_sent;
 };
 
 static struct target targets[max_targets];
@@ -143,7 +145,6 @@ static void send_due(struct target *t) {
     }
     c->busy = 1;
     c->sent_us = now_us();
-    if (t->first_sent == 0) t->first_sent = c->sent_us;
     if (send(c->fd, request, request_length, MSG_NOSIGNAL) != (ssize_t)request_length) lose(c);
   }
 }
@@ -162,8 +163,8 @@ static void print(int seconds) {
   printf("{\"targets\":[");
   for (int n = 0; n < target_count; ++n) {
     struct target *t = &targets[n];
-    printf("%s{\"port\":%d,\"sent\":%ld,\"lost\":%ld,\"skipped\":%ld,\"p50us\":%ld,\"p99us\":%ld,\"maxus\":%ld,\"first_sent\":%ld,\"first_answer\":%ld,\"last_200\":%ld,\"last_429_sent\":%ld,\"status\":{", n > 0 ? "," : "", t->port, t->sent, t->lost, t->skipped,
-           percentile(t, 0.5), percentile(t, 0.99), (long)t->max_us, (long)t->first_sent, (long)t->first_answer, (long)t->last_200, (long)t->last_429_sent);
+    printf("%s{\"port\":%d,\"sent\":%ld,\"lost\":%ld,\"skipped\":%ld,\"p50us\":%ld,\"p99us\":%ld,\"maxus\":%ld,\"begun\":%ld,\"first_answer\":%ld,\"last_200\":%ld,\"last_429_sent\":%ld,\"status\":{", n > 0 ? "," : "", t->port, t->sent, t->lost, t->skipped,
+           percentile(t, 0.5), percentile(t, 0.99), (long)t->max_us, (long)t->begun, (long)t->first_answer, (long)t->last_200, (long)t->last_429_sent);
     for (int i = 0; i < statuses; ++i) {
       printf("%s\"%d\":[", i > 0 ? "," : "", known[i]);
       for (int s = 0; s < seconds; ++s) printf("%s%ld", s > 0 ? "," : "", t->counts[i][s]);
@@ -174,11 +175,18 @@ static void print(int seconds) {
   printf("]}\n");
 }
 
+static int any_busy(void) {
+  for (int i = 0; i < target_count * connection_count; ++i) {
+    if (targets[i / connection_count].connections[i % connection_count].busy) return 1;
+  }
+  return 0;
+}
+
 static void run(int seconds) {
   int64_t last, end;
   start_us = last = now_us();
   end = start_us + seconds * 1000000LL;
-  while (last < end + 300000) {
+  while (last < end + (any_busy() ? patience_us : 0)) {
     struct epoll_event events[256];
     int n = epoll_wait(poll_fd, events, 256, 1);
     int64_t now = now_us();
@@ -190,6 +198,10 @@ static void run(int seconds) {
       send_due(t);
     }
     last = now;
+  }
+  for (int i = 0; i < target_count * connection_count; ++i) {
+    struct connection *c = &targets[i / connection_count].connections[i % connection_count];
+    if (c->busy) lose(c);
   }
 }
 
@@ -217,6 +229,7 @@ int main(int argc, char **argv) {
       t->rates[t->parts++] = atoi(at + 1);
       at = strchr(at + 1, ',');
     }
+    t->begun = now_us();
     t->connections = calloc((size_t)connection_count, sizeof *t->connections);
     for (int i = 0; i < connection_count; ++i) {
       t->connections[i].target = t;

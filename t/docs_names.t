@@ -117,7 +117,7 @@ named = {("TYK_GW_STORAGE" if name.startswith("_") else "") + name for text in W
 same(sorted(named - variables), [], "every variable that is named is read")
 same(sorted({v for v in variables if "REDIS" in v or "TYK" in v} - named), [], "redis.md has all of Redis")
 same(set(re.findall(r"`([a-z-]+)`", re.search(r"says who ended the exchange: (.*?)\.\n", TEXTS["docs/middlewares/access-log.md"], re.S).group(1))),
-     source("http/exchange.cc", r"ending_name.*?\{(.*?)\};"), "the words of end")
+     source("http/ending.cc", r"ending_name.*?\{(.*?)\};"), "the words of end")
 program = "".join(read(path) for path in glob.glob(ROOT + "/src/**/*.[ch]*", recursive=True))
 words = {(page, word) for page, text in WRITTEN.items() for word in re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", text)}
 same(sorted(w for w in words if not re.search(rf'["=, -]{w[1]}["=,: ;-]', program)), [], "every word with a dash is one of the program's")

@@ -23,7 +23,7 @@ ASKS = {
     "enableBotDetection: true": "bots", "rateLimit: 20": "type: rateLimit", "rateLimiter: 20": "type: rateLimit", "ratelimit: {requestsPerUnit: 5}": "type: rateLimit",
     "blocklist: [/admin]": "status: 403", "interceptErrors: [403, 500]": "error bodies", "sslCertFile: a.pem": "gateway.tls", "enforceHttps: true": "redirectScheme",
     "accessPolicy: {action: DENY}": "firewall", "basicAuth: {users: [\"a:b\"]}": "forwardAuth", "blockCommonExploit: true": "no exploit protection",
-    "cors: {origins: [https://a.test]}": "cross-origin", "tlsMinVersion: \"1.3\"": "TLS", "cipherSuites: [X]": "TLS",
+    "cors: {origins: [https://a.test]}": "cross-origin", "tlsMinVersion: \"1.3\"": "TLS", "cipherSuites: [X]": "TLS", "useTls: true": "TLS", "forcetls: true": "TLS", "backend_ssl: true": "TLS",
 }
 OFF = ["blockCommonExploits: false", "rateLimit: 0", "blocklist: []", "blocklist: ''", "interceptErrors: []", "cors: {}", "cors: {origins: [], headers: {}}", "basicAuth: null",
        "sslCertFile: ''", "accessPolicy: {enabled: false, action: DENY}"]
@@ -68,6 +68,9 @@ for place, section, asks in SECTIONS:
     code, out = judged(text)
     expect((code == 78) == asks, f"{section} {'is refused' if asks else 'asks for nothing'}", out)
 
+for typo in ("accesslog: {}", "subtlsx: true", "processSlots: 1"):
+    code, out = judged(PLACES["the gateway"] % typo)
+    expect(code == 0 and "it is ignored" in out and "TLS" not in out, f"{typo} is a word that nobody knows, and not about TLS", out)
 refused("a protection in an extra file", EXTRA, "no exploit protection", "blockCommonExploits: true\nroutes: []\n")
 refused("an extra file of it alone", EXTRA, "[no-configuration]", "blockCommonExploits: true\n")
 refused("a gateway in an extra file", EXTRA, "at its top level", "gateway: {routes: [{%s}]}\n" % ROUTE.replace("name: a", "name: b"))

@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t little = size_t{1} << 20;
 constexpr int64_t shortest_ms = 2'000;
-constexpr int64_t longest_ms = 8'000;
+constexpr int64_t longest_ms = 6'000;
 constexpr int64_t freed_after_ms = 2'000;  // the old site, most often
 
 }  // namespace

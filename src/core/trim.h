@@ -6,8 +6,8 @@
 // each MiB that goes back, less than a millisecond when there is nothing, and who allocates meanwhile may wait for it.
 //
 // The one idea: asking is the only cheap way to learn how much is free. An answer of little makes the next question
-// come later, at most eight seconds; so a peak is forgotten within ten, and a process that is large because it is busy
-// is asked every eighth second.
+// come later, at most six seconds; so a peak is forgotten within ten also on a machine that has no time for it, and a
+// process that is large because it is busy is asked every sixth second.
 #pragma once
 
 #include <cstddef>

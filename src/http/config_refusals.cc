@@ -97,10 +97,20 @@ const Refused* find_nearly(std::string_view letters) {
   return find_refused(core::suggest(letters, names));
 }
 
+// "tls" in "tlsFile", "enable_tls", "useTls" and "forcetls"; "accesslog" has nothing to do with "ssl".
+bool names(std::string_view key, std::string_view abbreviation) {
+  for (size_t i = 0; i + abbreviation.size() <= key.size(); ++i) {
+    if (!core::iequals(key.substr(i, abbreviation.size()), abbreviation)) continue;
+    if (i == 0 || i + abbreviation.size() == key.size() || !core::is_alpha(key[i - 1]) || (key[i] < 'a' && key[i - 1] >= 'a')) return true;
+  }
+  return false;
+}
+
 // Versions, ciphers, certificates: whatever it is, it was meant to make connections safer.
-bool is_about_tls(std::string_view letters) {
-  constexpr std::string_view parts[] = {"tls", "ssl", "cipher", "certificate", "verify", "minversion", "maxversion", "curvepreferences"};
-  return std::any_of(std::begin(parts), std::end(parts), [letters](std::string_view part) { return letters.find(part) != std::string_view::npos; });
+bool is_about_tls(std::string_view key, std::string_view letters) {
+  constexpr std::string_view parts[] = {"cipher", "certificate", "verify", "minversion", "maxversion", "curvepreferences"};
+  return names(key, "tls") || names(key, "ssl") ||
+         std::any_of(std::begin(parts), std::end(parts), [letters](std::string_view part) { return letters.find(part) != std::string_view::npos; });
 }
 
 }  // namespace
@@ -108,7 +118,7 @@ bool is_about_tls(std::string_view letters) {
 std::string refusal_of(std::string_view key, std::string_view where) {
   const std::string letters = letters_of(key);
   if (const Refused* found = find_refused(letters)) return std::string(found->instead);
-  if (is_about_tls(letters) || where.ends_with("tls") || where.ends_with("clientAuth")) return std::string(about_tls);
+  if (is_about_tls(key, letters) || where.ends_with("tls") || where.ends_with("clientAuth")) return std::string(about_tls);
   if (where.ends_with("security")) return std::string(about_security);
   const Refused* nearly = find_nearly(letters);
   return nearly == nullptr ? std::string() : std::string(nearly->instead);

@@ -13,6 +13,12 @@
 
 namespace goma::http {
 
+namespace {
+
+bool lacks_means(int number) { return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM; }
+
+}  // namespace
+
 Dialer::Dialer(Runtime& runtime, PeerPool& pool, DialPurpose purpose, const core::Address* only) : runtime_(runtime), pool_(pool), stream_(runtime.buffers), purpose_(purpose) {
   deadline_.bind<&Dialer::on_deadline>(runtime.wheel, this);
   lookup_.bind<&Dialer::on_resolved>(this);
@@ -38,7 +44,6 @@ void Dialer::on_resolved(const core::Result<Addresses>& addresses) {
 }
 
 void Dialer::try_next_address() {
-  int why = 0;
   note_failed();
   while (next_address_ < addresses_.size()) {
     stream_.close();
@@ -49,11 +54,13 @@ void Dialer::try_next_address() {
       stream_.open<&Dialer::on_ready>(runtime_.loop, opened.value(), this);
       return;
     }
-    why = opened.error().system;
+    if (lacks_means(opened.error().system)) {  // of no address's making, and no better at the next one
+      fail(Failure::Kind::exhausted, opened.error().text);
+      return;
+    }
     note_failed();
   }
-  const bool descriptors = why == EMFILE || why == ENFILE;
-  fail(Failure::Kind::connect, descriptors ? "no descriptors left" : "connection refused");
+  fail(Failure::Kind::connect, "connection refused");
 }
 
 void Dialer::note_failed() {

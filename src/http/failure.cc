@@ -13,6 +13,7 @@ std::string_view failure_name(Failure::Kind kind) {
       "resolve",
       "connect",
       "connect-timeout",
+      "exhausted",
       "queue-full",
       "queue-timeout",
       "send",

@@ -18,6 +18,7 @@ struct Failure {
     resolve,          // the name has no address
     connect,          // refused, unreachable
     connect_timeout,
+    exhausted,        // this host has no descriptor or memory for a connection
     queue_full,       // too many requests already wait for a connection
     queue_timeout,
     send,             // broken while sending the request
@@ -67,7 +68,7 @@ constexpr bool is_malformed(Failure::Kind kind) { return kind >= Failure::Kind::
 constexpr bool lost_connection(Failure::Kind kind) {
   return kind == Failure::Kind::closed || kind == Failure::Kind::reset || kind == Failure::Kind::send;
 }
-// There was no connection, for a reason that lies with the backend.
+// There was no connection, for a reason that lies with the backend: `exhausted` is none of them.
 constexpr bool unreachable(Failure::Kind kind) {
   return kind == Failure::Kind::resolve || kind == Failure::Kind::connect || kind == Failure::Kind::connect_timeout || kind == Failure::Kind::tls;
 }

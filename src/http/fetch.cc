@@ -18,6 +18,7 @@ using Outcome = FetchResult::Outcome;
 
 Outcome outcome_of(Failure::Kind kind) {
   switch (kind) {
+    case Failure::Kind::exhausted:
     case Failure::Kind::queue_full: return Outcome::overload;
     case Failure::Kind::queue_timeout:
     case Failure::Kind::connect_timeout:

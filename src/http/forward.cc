@@ -32,6 +32,7 @@ Mapping mapping(Failure::Kind kind) {
     case Failure::Kind::header_timeout:
     case Failure::Kind::body_timeout:
     case Failure::Kind::queue_timeout: return {504, Ending::backend_timeout, "504 Gateway Timeout "};
+    case Failure::Kind::exhausted:
     case Failure::Kind::queue_full: return {503, Ending::overload, "503 Service Unavailable"};
     case Failure::Kind::resolve:
     case Failure::Kind::connect:

@@ -246,7 +246,7 @@ const core::RelayTarget* PassThrough::Session::next_target(core::TcpRelay&) {
 }
 
 void PassThrough::Session::on_target_failed(core::TcpRelay&, std::string_view reason) {
-  current_->avoid(list_, target_, owner_.context_.loop->now_ms());
+  if (reason != "descriptors") current_->avoid(list_, target_, owner_.context_.loop->now_ms());  // which no target can help
   forward_.failed(reason);
   core::log::debug("a pass-through target failed", {{"forward", rule().name}, {"target", rule().lists[list_][target_].text}, {"reason", std::string(reason)}});
 }

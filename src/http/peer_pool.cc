@@ -251,8 +251,8 @@ void PeerPool::dial_failed(Dialer& dialer, const Failure& failure) {
   --total_;
   discard(dialer);
   if (endpoint_ != nullptr) endpoint_->metrics.failed(failure.kind);
-  if (failure.kind == Failure::Kind::tls) tell(failure);
-  if (dialer.purpose() == DialPurpose::spread) addresses_.failed(dialer.address, runtime_.loop.now_ms());
+  if (failure.kind == Failure::Kind::tls || failure.kind == Failure::Kind::exhausted) tell(failure);
+  if (dialer.purpose() == DialPurpose::spread && failure.kind != Failure::Kind::exhausted) addresses_.failed(dialer.address, runtime_.loop.now_ms());
   if (dialer.purpose() == DialPurpose::trial) failed(runtime_.loop.now_ms(), failure.kind);
   if (dialer.purpose() != DialPurpose::waiters) return;
   if (multiplexed_ && connecting_ != 0) return;  // the others are still to come
@@ -271,6 +271,8 @@ void PeerPool::tell(const Failure& failure) {
   const std::string name = host() + ':' + std::to_string(port());
   if (failure.kind == Failure::Kind::tls) {
     core::log::error("the TLS handshake with a backend failed", {{"backend", name}, {"reason", std::string(failure.detail)}});
+  } else if (failure.kind == Failure::Kind::exhausted) {
+    core::log::error("this host has no means for a connection to a backend", {{"backend", name}, {"reason", std::string(failure.detail)}});
   } else {
     core::log::error("a backend's answer was not accepted", {{"backend", name}, {"reason", std::string(failure_name(failure.kind))}, {"detail", std::string(failure.detail)}});
   }
@@ -402,6 +404,7 @@ void PeerPool::withdraw(Waiter& waiter) {
 }
 
 void PeerPool::failed(int64_t now_ms, Failure::Kind kind) {
+  if (kind == Failure::Kind::exhausted) return;
   if (limits_.max_fails == 0 || !health_->failed(now_ms, static_cast<uint32_t>(limits_.max_fails), limits_.eject_ms, !unreachable(kind))) return;
   if (endpoint_ != nullptr) endpoint_->metrics.ejected();
   core::log::warn("backend keeps failing and is left out where others can do it", {{"backend", host() + ':' + std::to_string(port())}, {"for", core::print_duration(core::Duration::from_ms(limits_.eject_ms))}});

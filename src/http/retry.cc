@@ -10,6 +10,7 @@ bool is_repeatable(Method method, bool upgrade) { return is_idempotent(method) &
 NextStep next_step(const FailedAttempt& attempt) {
   const Failure& failure = attempt.failure;
   if (failure.answered || attempt.content_gone) return NextStep::give_up;
+  if (failure.kind == Failure::Kind::exhausted && !failure.written) return NextStep::next_backend;  // it may have a connection
   if (!lost_connection(failure.kind) && !unreachable(failure.kind)) return NextStep::give_up;
   const bool may_replace = attempt.replaced < most_replaced;
   if (!failure.written) return (failure.reused || failure.refused) && may_replace ? NextStep::other_connection : NextStep::next_backend;

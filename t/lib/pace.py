@@ -35,6 +35,6 @@ def allowed(targets, rate, capacity):
     lost with a connection may have been taken too."""
     def first(name):
         return min(t[name] for t in targets if t[name])
-    span = max(t["last_200"] for t in targets) - first("first_sent")
+    span = max(t["last_200"] for t in targets) - first("begun")
     emptied = max(t["last_429_sent"] for t in targets) - first("first_answer")
     return (capacity + rate * emptied // 1_000_000 - 1 - sum(t["lost"] for t in targets), capacity + rate * span // 1_000_000)

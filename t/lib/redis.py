@@ -14,6 +14,7 @@ with the test, by pid, however the test ends: the kernel kills it when the threa
 in the main thread. The machine's own Redis is neither needed nor touched.
 """
 import ctypes
+import fcntl
 import os
 import random
 import shutil
@@ -40,12 +41,28 @@ def free_server_port():
     while its server is away; the port of the cluster's bus (1000 above) is free too."""
     while True:
         port = random.randrange(15000, 31000)
-        if all(_bindable(p) for p in (port, port + 1000)) and port not in free_server_port.given:
-            free_server_port.given |= {port, port + 1000}
+        if _reserve(port) and all(_bindable(p) for p in (port, port + 1000)):
             return port
 
 
-free_server_port.given = set()
+def _reserve(port):
+    """Whether no other play has this port; it is this one's until it ends. Ports go in steps of 2000, so that the one of a
+    bus is nobody else's."""
+    if port // 1000 % 2 == 0:
+        return False
+    os.makedirs(_reserve.directory, exist_ok=True)
+    file = os.open(os.path.join(_reserve.directory, str(port)), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return False
+    _reserve.held.append(file)
+    return True
+
+
+_reserve.directory = os.path.join(tempfile.gettempdir(), "goma-ports")
+_reserve.held = []
 
 
 def _bindable(port):

@@ -45,7 +45,7 @@ void who_is_large_is_asked_rarely() {
   size_t resident = 4 * mib;
   look(pace, 1000, 1, resident, resident);
   resident = 200 * mib;
-  CHECK(look(pace, 2000, 800, resident, resident) <= 105);
+  CHECK(look(pace, 2000, 800, resident, resident) <= 137);
 }
 
 void a_little_is_no_reason() {

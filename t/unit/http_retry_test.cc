@@ -43,6 +43,9 @@ FailedAttempt attempt_of(const Row& row) {
 }
 
 constexpr Row rows[] = {
+    // Without the means for a connection: another backend may have one.
+    {Method::post, Written::nothing, fresh, Kind::exhausted, Content::there, 0, next},
+    {Method::get, Written::nothing, fresh, Kind::exhausted, Content::none, 1, next},
     // What was written is written again only when that is the same as once.
     {Method::post, Written::some, kept, Kind::closed, Content::none, 1, stop},
     {Method::post, Written::some, kept, Kind::reset, Content::none, 10, stop},
