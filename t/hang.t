@@ -36,7 +36,7 @@ def stop(pid):
 
 # --- stopped, under load
 
-load = Load(goma.address, threads=6, keepalive=False)
+load = Load(goma.address, target="/asked?token=s3cret", threads=6, keepalive=False)
 expect(wait_for(lambda: load.total > 100), "load is running")
 victim = pids()[0]
 stop(victim)
@@ -48,7 +48,7 @@ load.stop()
 same([f for f in load.failures if "refused" in f.lower()], [], "nobody was refused")
 expect(len(load.failures) <= 6, "lost is only what the worker had in hand", load.failures)
 line = goma.told("a process is silent")
-expect(all(word in line for word in ('child="worker 0"', f"pid={victim}", 'state="T (stopped)"', "last_request=/")), "the log says who, and what it did", line)
+expect(all(word in line for word in ('child="worker 0"', f"pid={victim}", 'state="T (stopped)"', "last_request=/asked")) and "s3cret" not in line, "the log says who, and what it did, without what a query holds", line)
 same(goma.metrics()["goma_worker_hangs_total"], 1, "it is counted")
 shown = goma.ctl("workers")[1]
 same(len(re.findall(r" lag \d+ ms, at most \d+ ms", shown)), 3, f"gomactl workers shows the lag of each: {shown}")

@@ -92,7 +92,7 @@ int64_t Exchange::now_ms() const { return runtime_.loop.now_ms(); }
 // ---------------------------------------------------------------- request side
 
 void Exchange::begin() {
-  if (runtime_.processes != nullptr) runtime_.processes->set_status(request_.target);
+  if (runtime_.processes != nullptr) runtime_.processes->set_status(request_.path);  // a query may hold a secret
   prepare();
   if (!settle_path()) return;
   // A handshake under one host's rule for client certificates opens no other host (RFC 9110 7.4, 15.5.20).
