@@ -19,6 +19,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/keyed_hash.h"
@@ -121,14 +123,28 @@ class CacheZone {
   // when its content was asked for: it is gone when a mark of its own has a higher one. No clock decides.
 
   // What carries this mark and was asked for before the purge of this number is gone. A mark is the key of a URL, a prefix
-  // or a tag. Of several numbers the highest counts; 0 stands for the next one of this host. When there is no room for
-  // more marks, everything asked for before is gone. The number.
+  // or a tag. Of several numbers the highest counts; 0 stands for the next one of this host. The number.
+  //
+  // There is room for 245,760 marks, in groups of 15 that a key's hash chooses. One more in a full group takes the place of
+  // the oldest there, and what belongs to that group and was asked for before that one is gone with it: nothing that is
+  // younger than it, and one in 16,384 of what is older. 100,000 marks meet a full group about 20 times.
   uint64_t purge(Key mark, uint64_t number = 0);
   uint64_t purge_all(uint64_t number = 0);
   // The highest number that was heard of: what is asked for from now on goes by it. 0: nothing was purged yet.
   uint64_t last_purge() const;
   // Whether what carries the mark and goes by the number `known` is gone. Takes no lock.
   bool is_purged(Key mark, uint64_t known) const;
+
+  // Purges that other hosts are yet to be told of, in the words of the caller; they outlive every process. Of more than 64,
+  // or one of more than 1,000 bytes, only `all` is left, which must stand for any of them.
+  struct Owed {
+    std::string purge;
+    uint64_t number = 0;
+    uint64_t turn = 0;  // for paid()
+  };
+  void owe(std::string_view purge, uint64_t number, std::string_view all);
+  std::optional<Owed> owed() const;  // the oldest
+  void paid(const Owed& owed);
 
   // ---------------------------------------------------------------- how it is
 

@@ -49,22 +49,41 @@ void CacheZone::release(Key key) {
 
 // ---------------------------------------------------------------- purging
 
+// The place of the oldest is taken, which is a free one where there is one.
+void cache::MarkGroup::add(uint64_t key, uint64_t number) {
+  Mark* place = &mark[0];
+  for (Mark& one : mark) {
+    if (one.key.load() == key && one.number.load() != 0) {
+      place = &one;
+      break;
+    }
+    if (one.number.load() < place->number.load()) place = &one;
+  }
+  const uint64_t before = place->number.load();
+  if (place->key.load() != key || before == 0) {
+    floor.store(std::max(floor.load(), before));
+    place->key.store(key);
+  }
+  place->number.store(std::max(before, number));
+  newest.store(std::max(newest.load(), number));
+}
+
+// The floor is looked at last: a mark that gave way meanwhile has raised it before.
+bool cache::MarkGroup::purges(uint64_t key, uint64_t known) const {
+  if (known >= newest.load()) return false;
+  for (const Mark& one : mark) {
+    if (one.key.load() == key && known < one.number.load() && one.key.load() == key) return true;
+  }
+  return known < floor.load();
+}
+
 // Marks are in place before their number is known as the last: who goes by it was asked for after that.
 uint64_t CacheZone::purge(Key mark, uint64_t number) {
-  {
-    const cache::Hold hold(shared_->notes_lock);
-    number = shared_->numbered(number);
-    for (size_t i = 0; i < cache::ways; ++i) {
-      cache::Mark& place = shared_->mark[(mark.high + i) % cache::mark_places];
-      const bool same = place.is(mark);
-      if (!same && place.number.load() > shared_->all_purged.load()) continue;
-      if (!same) place.high.store(mark.high), place.low.store(mark.low);
-      if (!same || number > place.number.load()) place.number.store(number);
-      shared_->last_purge.store(std::max(shared_->last_purge.load(), number));
-      return number;
-    }
-  }
-  return purge_all(number);
+  const cache::Hold hold(shared_->notes_lock);
+  number = shared_->numbered(number);
+  shared_->marks_of(mark).add(mark.high, number);
+  shared_->last_purge.store(std::max(shared_->last_purge.load(), number));
+  return number;
 }
 
 uint64_t CacheZone::purge_all(uint64_t number) {
@@ -78,12 +97,30 @@ uint64_t CacheZone::purge_all(uint64_t number) {
 uint64_t CacheZone::last_purge() const { return shared_->last_purge.load(); }
 
 bool CacheZone::is_purged(Key mark, uint64_t known) const {
-  if (known < shared_->all_purged.load()) return true;
-  for (size_t i = 0; i < cache::ways; ++i) {
-    const cache::Mark& place = shared_->mark[(mark.high + i) % cache::mark_places];
-    if (place.is(mark) && known < place.number.load() && place.is(mark)) return true;  // looked at again: it may get another key meanwhile
-  }
-  return false;
+  return known < shared_->all_purged.load() || shared_->marks_of(mark).purges(mark.high, known);
+}
+
+void CacheZone::owe(std::string_view purge, uint64_t number, std::string_view all) {
+  const cache::Hold hold(shared_->notes_lock);
+  const bool full = shared_->owed_end - shared_->owed_begin == cache::owed_places;
+  if (full) shared_->owed_begin = shared_->owed_end;
+  const std::string_view text = full || purge.size() > sizeof(cache::Owed::text) ? all : purge;
+  cache::Owed& place = shared_->owed[shared_->owed_end % cache::owed_places];
+  place.number = number;
+  place.bytes = static_cast<uint32_t>(text.copy(place.text, sizeof place.text));
+  ++shared_->owed_end;
+}
+
+std::optional<CacheZone::Owed> CacheZone::owed() const {
+  const cache::Hold hold(shared_->notes_lock);
+  if (shared_->owed_begin == shared_->owed_end) return std::nullopt;
+  const cache::Owed& place = shared_->owed[shared_->owed_begin % cache::owed_places];
+  return Owed{std::string(place.text, place.bytes), place.number, shared_->owed_begin};
+}
+
+void CacheZone::paid(const Owed& owed) {
+  const cache::Hold hold(shared_->notes_lock);
+  if (shared_->owed_begin == owed.turn) ++shared_->owed_begin;
 }
 
 // ---------------------------------------------------------------- how it is

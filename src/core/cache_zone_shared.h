@@ -24,9 +24,10 @@ namespace cache {
 constexpr size_t rows = 128;  // processes: as many as the process table has
 constexpr size_t ways = 8;
 constexpr size_t lease_places = 8192;
-constexpr size_t mark_places = 4096;
+constexpr size_t mark_groups = 16'384;
+constexpr size_t marks_per_group = 15;
 constexpr size_t chunk_align = 16;
-constexpr uint32_t layout_version = 4;  // of everything here, and of how keys and sums are made
+constexpr uint32_t layout_version = 5;  // of everything here, and of how keys and sums are made
 constexpr uint32_t asked_most = 7;  // counted no further: what is read all the time is not written to
 
 struct Row {
@@ -82,14 +83,27 @@ struct Lease {
   uint32_t reserved;
 };
 
-// Written under a lock and read without: a place gets another key only when its number no longer matters, and its
-// number after its key.
-struct Mark {
-  std::atomic<uint64_t> high, low;
-  std::atomic<uint64_t> number;  // 0: free
+// What was purged, by one half of its key; the other half chooses the group. Written under a lock and read without: a
+// place gets its number after its key, and a mark whose place is wanted leaves its number as the floor before.
+struct MarkGroup {
+  std::atomic<uint64_t> newest;  // the highest number here: who knew it has nothing to look for
+  std::atomic<uint64_t> floor;   // whatever belongs here and was asked for before is gone
+  struct Mark {
+    std::atomic<uint64_t> key;
+    std::atomic<uint64_t> number;  // 0: free
+  } mark[marks_per_group];
 
-  bool is(CacheZone::Key key) const { return high.load() == key.high && low.load() == key.low; }
+  void add(uint64_t key, uint64_t number);
+  bool purges(uint64_t key, uint64_t known) const;
 };
+static_assert(sizeof(MarkGroup) == 256);
+
+struct Owed {
+  uint64_t number;
+  uint32_t bytes;
+  char text[1012];
+};
+constexpr size_t owed_places = 64;
 
 // Where a record lies, in one word.
 struct Place {
@@ -139,17 +153,20 @@ struct CacheZone::Shared : CacheZone::Layout {
   std::atomic<uint32_t> ready;
   KeyedHash hash;
   pthread_mutex_t segments_lock;
-  pthread_mutex_t notes_lock;  // leases and marks
+  pthread_mutex_t notes_lock;  // leases, marks, what is owed
   std::atomic<uint64_t> stamp, order, evicted, carried, refused, faulty;
   std::atomic<uint64_t> last_purge, all_purged;  // numbers: of any purge, of one of everything
   cache::Row row[cache::rows];
   cache::Lease lease[cache::lease_places];
-  cache::Mark mark[cache::mark_places];
+  uint64_t owed_begin, owed_end;  // turns; their places are modulo owed_places
+  cache::Owed owed[cache::owed_places];
+  alignas(64) cache::MarkGroup marks[cache::mark_groups];
 
   template <class T>
   T* at(uint64_t offset) {
     return reinterpret_cast<T*>(reinterpret_cast<char*>(this) + offset);
   }
+  cache::MarkGroup& marks_of(Key mark) { return marks[mark.low % cache::mark_groups]; }
   std::atomic<uint64_t>* bucket(Key key) { return at<std::atomic<uint64_t>>(cells_at) + key.low % bucket_count * cache::ways; }
   cache::Segment& segment(size_t index) { return at<cache::Segment>(segments_at)[index]; }
   std::atomic<uint32_t>& pin(size_t row_index, size_t index) { return at<std::atomic<uint32_t>>(pins_at)[row_index * segment_count + index]; }

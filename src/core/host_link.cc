@@ -14,14 +14,15 @@ namespace goma::core {
 
 namespace {
 
-// What was purged after an entry of the stream, and whether that entry is still there (or nothing was purged at all).
+// What was purged after an entry of the stream, and whether nothing is missing in between: the entry is still there, or
+// the first one is the first that there was.
 constexpr std::string_view purges_text = R"(
 local news = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', '1')
 local known = 1
 if #news > 0 and news[1][1] == ARGV[1] then
   table.remove(news, 1)
-elseif #news > 0 and #first > 0 and first[1][1] == news[1][1] and redis.call('XLEN', KEYS[1]) > 1000 then
+elseif #first > 0 and first[1][2][4] ~= '1' then
   known = 0
 end
 return {known, news})";
@@ -79,6 +80,7 @@ HostLink::HostLink(Context& context)
   flush_.bind<&HostLink::on_flushed>(this);
   read_bans_.bind<&HostLink::on_bans>(this);
   read_purges_.bind<&HostLink::on_purges>(this);
+  telling_.bind<&HostLink::on_told>(this);
   if (Result<Presence> presence = Presence::open(slab_)) presence_.emplace(std::move(presence).value());
   if (Result<LimitZone> zone = LimitZone::open(slab_)) zone_.emplace(std::move(zone).value());
   if (!zone_) return;
@@ -93,7 +95,7 @@ void HostLink::configure(std::shared_ptr<const RedisSettings> settings) {
   // Only the first configuration of a master's life is a start; a reload never empties anything.
   if (presence_ && presence_->first_time()) flush_wanted_ = settings_ && settings_->flush_on_startup;
   if (!settings_ || !presence_) {
-    for (RedisCall* call : {&beat_, &flush_, &read_bans_, &read_purges_}) call->cancel();
+    for (RedisCall* call : {&beat_, &flush_, &read_bans_, &read_purges_, &telling_}) call->cancel();
     return timer_.stop();
   }
   if (!subscribed_) redis_.subscribe(ban_channel, *this);
@@ -113,6 +115,7 @@ void HostLink::beat() {
   static const RedisScript beats(beat_text), alone(alone_text);
   timer_.start(beat_ms);
   read_purges();
+  tell_owed();
   if (beat_.pending() || flush_.pending() || !redis_.usable()) return;
   const std::string name = presence_->name(), alive = std::to_string(Presence::alive_ms);
   const std::string_view keys[] = {hosts_key, flush_key}, arguments[] = {name, alive};
@@ -239,11 +242,29 @@ std::string HostLink::purge(const std::string& what, bool json) {
   const std::optional<Purge> purge = Purge::read(what);
   if (!purge) return json ? "{\"ok\":false}\n" : "purge wants url URL, prefix HOST/PATH/, tag TAG, or all\n";
   CacheZone* zone = cache();
-  const uint64_t number = zone != nullptr ? purge->apply(*zone) : 0;
-  if (redis_.configured()) purge->announce(redis_, number);
+  if (zone == nullptr) return json ? "{\"ok\":false}\n" : "nothing is purged: no middleware of type httpCache is configured here\n";
+  const uint64_t number = purge->apply(*zone);
+  if (redis_.configured()) zone->owe(purge->text(), number, "all");
+  tell_owed();
   log::info("responses are purged by an operator", {{"what", purge->text()}});
-  const std::string_view where = redis_.configured() ? "on all hosts" : "on this host";
-  return json ? fmt::format("{{\"ok\":true,\"purged\":{}}}\n", quoted(purge->text())) : fmt::format("purged {}: {}\n", where, purge->text());
+  const bool late = redis_.configured() && !redis_.usable();
+  const std::string_view where = !redis_.configured() ? "on this host" : late ? "on this host, and on the others as soon as Redis can be used" : "on all hosts";
+  return json ? fmt::format("{{\"ok\":true,\"purged\":{},\"toldOthers\":{}}}\n", quoted(purge->text()), !late) : fmt::format("purged {}: {}\n", where, purge->text());
+}
+
+// One after the other, until all are told; again with the next beat where Redis did not take one.
+void HostLink::tell_owed() {
+  CacheZone* zone = cache();
+  if (zone == nullptr || telling_.pending() || !redis_.usable()) return;
+  told_ = zone->owed();
+  if (!told_) return;
+  if (const std::optional<Purge> purge = Purge::read(told_->purge)) purge->announce(redis_, told_->number, telling_);
+}
+
+void HostLink::on_told(const RedisResult& result) {
+  if (!result.ok()) return;
+  cache()->paid(*told_);
+  tell_owed();
 }
 
 // ---------------------------------------------------------------- for operators

@@ -59,6 +59,8 @@ class HostLink final : private RedisListener {
   void read_purges();
   void on_purges(const RedisResult& result);
   void apply(const Purge& purge, uint64_t number);
+  void tell_owed();
+  void on_told(const RedisResult& result);
   CacheZone* cache();
   void impose(std::string_view identity, int64_t until_ms);
   int64_t now_ns() const { return loop_.now_us() * 1000; }
@@ -75,7 +77,8 @@ class HostLink final : private RedisListener {
   std::optional<Presence> presence_;
   std::optional<CacheZone> cache_;
   Timer timer_;
-  RedisCall beat_, flush_, read_bans_, read_purges_;
+  RedisCall beat_, flush_, read_bans_, read_purges_, telling_;
+  std::optional<CacheZone::Owed> told_;  // being told
   std::string last_purge_ = "0-0";  // of the stream, that this manager has read
   bool subscribed_ = false;
   bool flush_wanted_ = false;

@@ -23,14 +23,16 @@ constexpr int sequence_bits = 12;
 constexpr int own_bits = 8;
 
 // Keeps, numbers and tells a purge. The entry comes after ARGV[1]-ARGV[2] also where this server's clock, or what it
-// remembers of the stream, is behind.
+// remembers of the stream, is behind. Entries are counted from 1, so that who reads them sees whether some have gone.
 constexpr std::string_view announce_text = R"(
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'p', ARGV[5])
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', '1')[1]
+local n = last and (tonumber(last[2][4]) or 1) + 1 or 1
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'p', ARGV[5], 'n', n)
 local ms, sequence = string.match(id, '(%d+)-(%d+)')
 local least_ms, least = tonumber(ARGV[1]), tonumber(ARGV[2])
 if tonumber(ms) < least_ms or (tonumber(ms) == least_ms and tonumber(sequence) <= least) then
   redis.call('XDEL', KEYS[1], id)
-  id = redis.call('XADD', KEYS[1], ARGV[1] .. '-' .. (least + 1), 'p', ARGV[5])
+  id = redis.call('XADD', KEYS[1], ARGV[1] .. '-' .. (least + 1), 'p', ARGV[5], 'n', n)
 end
 redis.call('PUBLISH', ARGV[4], id .. ' ' .. ARGV[5])
 return id)";
@@ -87,12 +89,13 @@ uint64_t Purge::apply(CacheZone& zone, uint64_t number) const {
   return zone.purge(mark(zone, kind, host, read), number);
 }
 
-void Purge::announce(Redis& redis, uint64_t after) const {
+void Purge::announce(Redis& redis, uint64_t after, RedisCall& call) const {
+  static const RedisScript script(announce_text);
   const std::string said = text(), most = std::to_string(purges_kept);
   const std::string least_ms = std::to_string(after >> (sequence_bits + own_bits));
   const std::string least = std::to_string(after >> own_bits & ((1 << sequence_bits) - 1));
-  const std::string_view words[] = {"EVAL", announce_text, "1", purge_stream, least_ms, least, most, purge_channel, said};
-  redis.post(purge_stream, words);
+  const std::string_view keys[] = {purge_stream}, arguments[] = {least_ms, least, most, purge_channel, said};
+  redis.run(script, keys, arguments, call);
 }
 
 std::optional<std::pair<Purge, uint64_t>> Purge::heard(std::string_view message) {

@@ -37,8 +37,9 @@ struct Purge {
   static CacheZone::Key mark(const CacheZone& zone, Kind kind, std::string_view host, std::string_view name);
   // Everything that was asked for before the purge of this number is gone; 0: it is ordered here and now. The number.
   uint64_t apply(CacheZone& zone, uint64_t number = 0) const;
-  // Has Redis number it, keep it for those that do not hear, and tell all hosts. after: a number that it must exceed.
-  void announce(Redis& redis, uint64_t after) const;
+  // Has Redis number it, keep it for those that do not hear, and tell all hosts. after: a number that it must exceed. Who
+  // hears through the call that this did not succeed has to see to it that it is told later (CacheZone::owe).
+  void announce(Redis& redis, uint64_t after, RedisCall& call) const;
   // A message of the channel: the purge and its number; nothing where it makes no sense.
   static std::optional<std::pair<Purge, uint64_t>> heard(std::string_view message);
   // The number of an entry of the stream ("milliseconds-sequence"); 0: that is none.
@@ -50,6 +51,6 @@ struct Purge {
 // Where purges are told to other hosts, and the stream that keeps them, for hosts that did not hear.
 inline constexpr std::string_view purge_channel = "goma:purges";
 inline constexpr std::string_view purge_stream = "goma:purges:log";
-inline constexpr int64_t purges_kept = 10'000;
+inline constexpr int64_t purges_kept = 120'000;  // about; some 15 MB
 
 }  // namespace goma::core

@@ -16,15 +16,17 @@ namespace {
 
 constexpr std::string_view scheme = "Bearer ";
 
+}  // namespace
+
 // Compared in a time that tells nothing of how much agrees.
-bool knows(const Exchange& x, std::string_view token) {
+bool may_purge(const Exchange& x, std::string_view token) {
   std::string_view said = x.request().headers.get(HeaderId::authorization);
   if (!core::istarts_with(said, scheme)) return false;
   said = core::trim(said.substr(scheme.size()));
   return said.size() == token.size() && CRYPTO_memcmp(said.data(), token.data(), token.size()) == 0;
 }
 
-std::optional<core::Purge> what(const Exchange& x, const StoreQuestion& question) {
+std::optional<core::Purge> purge_of(const Exchange& x, const StoreQuestion& question) {
   const Header* field = x.request().headers.find("X-Purge");
   const std::string url = std::string(question.host) + std::string(question.path.encoded);
   if (field == nullptr) return core::Purge::parse("url", url);
@@ -32,19 +34,35 @@ std::optional<core::Purge> what(const Exchange& x, const StoreQuestion& question
   return field->value.starts_with("tag ") || field->value == "all" ? core::Purge::read(field->value) : std::nullopt;
 }
 
-}  // namespace
+PurgeEverywhere::PurgeEverywhere(Exchange& x, ResponseStore& store, core::Purge purge) : x_(x), zone_(*store.zone()), purge_(std::move(purge)) {
+  call_.bind<&PurgeEverywhere::on_result>(this);
+}
 
-Verdict purge_by_request(Exchange& x, ResponseStore& store, const StoreQuestion& question, std::string_view token) {
-  if (!knows(x, token)) return x.reply(403, "403 Forbidden: a purge needs its token");
-  const std::optional<core::Purge> purge = what(x, question);
-  if (!purge) return x.reply(400, "400 Bad Request: X-Purge wants \"prefix\", \"tag NAME\" or \"all\"");
-  Runtime& runtime = x.runtime();
-  const uint64_t number = purge->apply(*store.zone());
-  if (runtime.redis != nullptr && runtime.redis->configured()) purge->announce(*runtime.redis, number);
-  core::log::info("responses are purged by a request", {{"what", purge->text()}, {"client", x.client().ip}});
+PurgeEverywhere::~PurgeEverywhere() {
+  if (call_.pending()) owe();
+}
+
+void PurgeEverywhere::start() {
+  number_ = purge_.apply(zone_);
+  core::log::info("responses are purged by a request", {{"what", purge_.text()}, {"client", x_.client().ip}});
+  core::Redis* redis = x_.runtime().redis;
+  if (redis == nullptr || !redis->configured()) return complete({purge_.text(), true});
+  purge_.announce(*redis, number_, call_);
+}
+
+void PurgeEverywhere::end(bool told) {
+  call_.cancel();
+  if (!told) owe();
+  complete({purge_.text(), told});
+}
+
+void PurgeEverywhere::owe() { zone_.owe(purge_.text(), number_, "all"); }
+
+Verdict answer_purge(Exchange& x, const PurgeOutcome& outcome) {
   std::string body = "{\"purged\":";
-  core::log::append_json_string(body, purge->text());
-  return x.reply_with(200, "application/json", x.arena().copy(body + "}\n"));
+  core::log::append_json_string(body, outcome.purged);
+  body += outcome.told ? "}\n" : ",\"toldOthers\":false}\n";
+  return x.reply_with(outcome.told ? 200 : 202, "application/json", x.arena().copy(body));
 }
 
 }  // namespace goma::http

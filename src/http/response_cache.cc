@@ -56,7 +56,7 @@ Verdict ResponseCache::on_request(Exchange& x) const {
   if (w->store == nullptr) return past(*w, "no store");
   const Method method = x.request().method;
   w->question = store_question(x, *w->store, s_.key, x.request().headers);
-  if (is_purge(x, s_.purge_token)) return purge_by_request(x, *w->store, w->question, s_.purge_token);
+  if (is_purge(x, s_.purge_token)) return purge(x, *w);
   if (method != Method::get && method != Method::head) {
     w->report.reason = "method";
     if (!is_safe(method)) w->role = Work::Role::invalidates;
@@ -69,6 +69,15 @@ Verdict ResponseCache::on_request(Exchange& x) const {
   if (w->request.no_store) return past(*w, "request no-store");
   return x.await<StoreLookup>(this, &ResponseCache::found, *w->store, w->question);
 }
+
+Verdict ResponseCache::purge(Exchange& x, Work& w) const {
+  if (!may_purge(x, s_.purge_token)) return x.reply(403, "403 Forbidden: a purge needs its token");
+  const std::optional<core::Purge> purge = purge_of(x, w.question);
+  if (!purge) return x.reply(400, "400 Bad Request: X-Purge wants \"prefix\", \"tag NAME\" or \"all\"");
+  return x.await<PurgeEverywhere>(this, &ResponseCache::purged, *w.store, *purge);
+}
+
+Verdict ResponseCache::purged(Exchange& x, const PurgeOutcome& outcome) const { return answer_purge(x, outcome); }
 
 Verdict ResponseCache::past(Work& w, std::string_view reason) const {
   w.report.reason = reason;

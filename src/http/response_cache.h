@@ -55,6 +55,8 @@ class ResponseCache {
   struct Work;  // what one request's walk has come to
 
   Work* work(Exchange& x) const;
+  Verdict purge(Exchange& x, Work& w) const;
+  Verdict purged(Exchange& x, const struct PurgeOutcome& outcome) const;
   Verdict past(Work& w, std::string_view reason) const;
   Verdict found(Exchange& x, const StorePlace& place) const;
   Verdict fetch(Exchange& x, Work& w) const;

@@ -186,6 +186,22 @@ void leases_and_marks() {
   for (int i = 0; i < 100'000; i += 1000) CHECK(world.zone.is_purged(world.key(i), 2999 + static_cast<uint64_t>(i)));
 }
 
+// As many as an hour may bring, and what was asked for before all of them.
+void many_marks_leave_the_rest_alone() {
+  World world;
+  for (int i = 0; i < 100'000; ++i) world.zone.purge(world.key(i), 3000 + static_cast<uint64_t>(i));
+  int gone = 0;
+  for (int i = 100'000; i < 110'000; ++i) gone += world.zone.is_purged(world.key(i), 1) ? 1 : 0;
+  CHECK(gone <= 100);  // 12 are expected
+  for (int i = 100'000; i < 110'000; ++i) CHECK(!world.zone.is_purged(world.key(i), 103'000));
+}
+
+void an_old_mark_that_gave_way_holds() {
+  World world;
+  for (int i = 0; i < 1'000'000; ++i) world.zone.purge(world.key(i), 1 + static_cast<uint64_t>(i));
+  for (int i = 0; i < 1'000'000; ++i) CHECK(world.zone.is_purged(world.key(i), static_cast<uint64_t>(i)));
+}
+
 CacheZone::Shared& shared_of(Slab& slab) {
   size_t total = 0;
   slab.each_zone([&](std::string_view name, uint64_t bytes) { total = name == "responses" ? static_cast<size_t>(bytes) : total; });
@@ -424,6 +440,6 @@ void killed_at_any_instant() {
 }  // namespace
 
 GOMA_TESTS(keys_depend_on_all_of_it, what_is_published_is_found, bodies_of_all_sizes, an_abandoned_draft_is_nothing, too_large_is_refused, a_head_is_replaced, what_is_asked_for_stays,
-           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, a_later_purge_stays, a_damaged_head_is_not_given, verifying_does_not_ask, large_bodies_that_are_asked_for_stay,
+           what_is_pinned_stays_in_place, without_a_segment_there_is_no_room, leases_and_marks, many_marks_leave_the_rest_alone, an_old_mark_that_gave_way_holds, a_later_purge_stays, a_damaged_head_is_not_given, verifying_does_not_ask, large_bodies_that_are_asked_for_stay,
            a_replaced_head_stays_with_its_body, it_hits_about_as_often_as_an_exact_one, a_dead_row_gives_up_only_its_own, no_segment_is_lost_to_the_dead,
            a_pid_is_not_a_process, killed_at_any_instant)
