@@ -276,6 +276,7 @@ struct Redis::State final : RedisAsker {
     const std::string problem = topology->problem();
     if (usable != was_usable) since_ms = loop.now_ms();
     was_usable = usable;
+    metrics.unusable(!usable);
     if (usable && problem.empty()) {
       if (!told_problem.empty()) log::warn("Redis is usable again", {{"place", settings->place}});
       told_problem.clear();
@@ -315,6 +316,7 @@ struct Redis::State final : RedisAsker {
     told_ms = 0;
     topology_settings = settings;
     if (settings) topology = RedisTopology::make(link_parts, *this, settings);
+    metrics.unusable(settings != nullptr);
     follow_subscriber();
     after_change();
   }

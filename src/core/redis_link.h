@@ -55,6 +55,7 @@ class RedisLink {
   // How it makes sure that the node is fit.
   enum class Check : unsigned char {
     ping,       // it answers
+    server,     // it answers, and is a server by itself: neither a replica nor a Sentinel nor a node of a cluster
     primary,    // it says that it is the primary (ROLE)
     subscriber, // it answers; then everything it says is a push
     sentinel,   // it answers; no database, and the sentinels' own password

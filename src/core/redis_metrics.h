@@ -26,6 +26,11 @@ class RedisMetrics {
   void disconnected() { add(connections_, -1); }
   void opened() { count(opened_); }
   void breaker(bool open) { add(breakers_, open ? 1 : -1); }
+  // Whether there is a Redis that this process cannot use.
+  void unusable(bool now) {
+    if (now != is_unusable_) add(unusable_, now ? 1 : -1);
+    is_unusable_ = now;
+  }
 
  private:
   static constexpr size_t outcomes = static_cast<size_t>(RedisResult::Outcome::overload) + 1;
@@ -40,7 +45,8 @@ class RedisMetrics {
   std::array<Metrics::Cell, outcomes> outcomes_{};
   std::array<Metrics::Cell, errors> errors_{};
   std::array<Metrics::Cell, 3> redirects_{};
-  Metrics::Cell connections_, opened_, breakers_;
+  Metrics::Cell connections_, opened_, breakers_, unusable_;
+  bool is_unusable_ = false;
   Metrics::Histogram seconds_;
 };
 

@@ -28,7 +28,7 @@ using Links = std::vector<std::unique_ptr<RedisLink>>;
 class Standalone final : public RedisTopology {
  public:
   Standalone(const RedisLink::Parts& parts, RedisAsker& asker, std::shared_ptr<const RedisSettings> settings)
-      : link_(parts, asker, settings, settings->addresses.front(), RedisLink::Check::ping) {
+      : link_(parts, asker, settings, settings->addresses.front(), RedisLink::Check::server) {
     link_.open();
   }
   RedisLink* link_for(int) override { return &link_; }
@@ -122,7 +122,9 @@ class Sentinels final : public RedisTopology {
       const std::string port(result.reply[1].text());
       sentinel.named = {std::string(result.reply[0].text()), static_cast<uint16_t>(std::strtoul(port.c_str(), nullptr, 10))};
     } else {
-      no_primary_ = fmt::format("the Sentinel at {} knows no master \"{}\"{}", sentinel.link.address().text(), settings_->master_name, result.ok() ? std::string() : fmt::format(" ({})", result.detail));
+      const bool other = result.detail.starts_with("ERR unknown command");
+      no_primary_ = other ? fmt::format("{} is no Sentinel: masterName wants the addresses of Sentinels", sentinel.link.address().text()) : fmt::format("the Sentinel at {} knows no master \"{}\"{}", sentinel.link.address().text(), settings_->master_name, result.ok() ? std::string() : fmt::format(" ({})", result.detail));
+      asker_.on_topology_changed();
     }
     follow_most();
   }
@@ -285,11 +287,17 @@ class Cluster final : public RedisTopology {
   }
 
   void on_map(const RedisResult& result) {
-    if (result.outcome == RedisResult::Outcome::refused) no_map_ = fmt::format("{} gives no map of slots: {}", asked_->address().text(), result.detail);
-    if (!result.ok()) return hurry();
+    const std::string_view advice = result.detail.find("cluster support disabled") != std::string_view::npos || result.detail.starts_with("ERR unknown command")
+                                        ? "; where it is a server by itself, write \"mode: standalone\" (or TYK_GW_STORAGE_ENABLECLUSTER=false)" : "";
+    if (result.outcome == RedisResult::Outcome::refused) no_map_ = fmt::format("{} gives no map of slots: {}{}", asked_->address().text(), result.detail, advice);
+    if (!result.ok()) {
+      asker_.on_topology_changed();
+      return hurry();
+    }
     std::vector<SlotRange> ranges = read_slot_map(result.reply, asked_->address());
     if (ranges.empty()) {
       no_map_ = fmt::format("{} knows no slots", asked_->address().text());
+      asker_.on_topology_changed();
       return hurry();
     }
     no_map_.clear();
