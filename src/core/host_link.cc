@@ -30,8 +30,8 @@ return {known, news})";
 constexpr size_t purges_at_once = 1000;
 constexpr std::string_view purges_text_count = "1000";
 constexpr int64_t clock_tolerance_ms = 20;
-constexpr std::string_view hosts_key = "goma:hosts";
-constexpr std::string_view flush_key = "{goma:hosts}:flush";  // in the same slot
+constexpr std::string_view hosts_key = "goma:{hosts}";
+constexpr std::string_view flush_key = "goma:{hosts}:flush";  // in the same slot
 
 // Signs the roll, strikes out who has not for a while, and counts.
 constexpr std::string_view beat_text = R"(
@@ -49,6 +49,16 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZREM', KEYS[1], ARGV[1])
 if redis.call('ZCOUNT', KEYS[1], now - ARGV[2], '+inf') > 0 then return 0 end
 return redis.call('SET', KEYS[2], '1', 'NX', 'EX', '60') and 1 or 0)";
+
+// Deletes what begins with the prefix of this installation, of those who share a Redis.
+constexpr std::string_view flush_own_text = R"(
+local at = '0'
+repeat
+  local found = redis.call('SCAN', at, 'MATCH', ARGV[1], 'COUNT', '1000')
+  at = found[1]
+  for _, key in ipairs(found[2]) do redis.call('DEL', key) end
+until at == '0'
+return 1)";
 
 std::string quoted(std::string_view text) {
   std::string out;
@@ -136,9 +146,10 @@ void HostLink::on_flushed(const RedisResult& result) {
   }
   flush_wanted_ = false;
   if (result.reply.integer() != 0) {
-    constexpr std::string_view words[] = {"FLUSHDB"};
-    redis_.post_to_primaries(words);
-    log::warn("flushOnStartup: Redis was emptied", {{"place", settings_->place}});
+    const std::string pattern = redis_.named("*");
+    const std::string_view everything[] = {"FLUSHDB"}, own[] = {"EVAL", flush_own_text, "0", pattern};
+    redis_.post_to_primaries(settings_->key_prefix.empty() ? std::span<const std::string_view>(everything) : own);
+    log::warn("flushOnStartup: Redis was emptied", {{"keys", pattern}, {"place", settings_->place}});
   } else {
     log::info("flushOnStartup: other hosts live, nothing was emptied");
   }

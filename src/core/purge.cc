@@ -91,10 +91,10 @@ uint64_t Purge::apply(CacheZone& zone, uint64_t number) const {
 
 void Purge::announce(Redis& redis, uint64_t after, RedisCall& call) const {
   static const RedisScript script(announce_text);
-  const std::string said = text(), most = std::to_string(purges_kept);
+  const std::string said = text(), channel = redis.named(purge_channel), most = std::to_string(purges_kept);
   const std::string least_ms = std::to_string(after >> (sequence_bits + own_bits));
   const std::string least = std::to_string(after >> own_bits & ((1 << sequence_bits) - 1));
-  const std::string_view keys[] = {purge_stream}, arguments[] = {least_ms, least, most, purge_channel, said};
+  const std::string_view keys[] = {purge_stream}, arguments[] = {least_ms, least, most, channel, said};
   redis.run(script, keys, arguments, call);
 }
 

@@ -82,13 +82,22 @@ struct Redis::State final : RedisAsker {
     return request;
   }
 
+  // The first word that is the key, or the channel of a PUBLISH, gets the prefix.
   RedisRequest& make(int64_t limit_ms, std::span<const std::string_view> words, std::string_view key = {}) {
     RedisRequest& request = make(limit_ms);
-    if (!key.empty()) request.slot = redis_slot(key);
+    if (key.empty() && words.front() == "PUBLISH") key = words[1];
+    std::string_view left = key;
     begin_command(request.wire, words.size());
-    for (const std::string_view word : words) append_command(request.wire, word);
+    for (const std::string_view word : words) {
+      const bool is_key = !left.empty() && word == left;
+      append_command(request.wire, is_key ? std::string_view(named(word)) : word);
+      if (is_key) left = {};
+    }
+    if (!key.empty() && words.front() != "PUBLISH") request.slot = redis_slot(named(key));
     return request;
   }
+
+  std::string named(std::string_view key) const { return settings ? settings->key_prefix + std::string(key) : std::string(key); }
 
   void release(RedisRequest& request) {
     if (shutting_down) return;
@@ -380,6 +389,8 @@ bool Redis::configured() const { return s_->settings != nullptr; }
 
 bool Redis::usable() const { return s_->was_usable; }
 
+std::string Redis::named(std::string_view key) const { return s_->named(key); }
+
 RedisState Redis::state() const {
   RedisState state;
   state.configured = configured();
@@ -404,13 +415,13 @@ void Redis::send(std::string_view key, std::span<const std::string_view> words, 
 void Redis::run(const RedisScript& script, std::span<const std::string_view> keys, std::span<const std::string_view> arguments, RedisCall& call, int64_t timeout_ms) {
   GOMA_CHECK(!call.pending());
   RedisRequest& request = s_->make(timeout_ms);
-  if (!keys.empty()) request.slot = redis_slot(keys.front());
+  if (!keys.empty()) request.slot = redis_slot(s_->named(keys.front()));
   request.script = &script;
   begin_command(request.wire, 3 + keys.size() + arguments.size());
   append_command(request.wire, "EVALSHA");
   append_command(request.wire, script.sha());
   append_command(request.wire, fmt::format_int(keys.size()).str());
-  for (const std::string_view key : keys) append_command(request.wire, key);
+  for (const std::string_view key : keys) append_command(request.wire, s_->named(key));
   for (const std::string_view argument : arguments) append_command(request.wire, argument);
   s_->attach(request, call);
   s_->submit(request);

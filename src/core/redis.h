@@ -152,7 +152,11 @@ class Redis {
   bool usable() const;
   RedisState state() const;
 
-  // Sends a command; `key` decides the node of a cluster (empty: any). Words are copied. The result comes within
+  // A key or channel as it is called in Redis: behind the prefix of this installation (RedisSettings::key_prefix). Only what
+  // travels as another argument needs it: the key of a command, the keys of a script and channels get it here.
+  std::string named(std::string_view key) const;
+
+  // Sends a command; `key` decides the node of a cluster (empty: any), and is one of the words. Words are copied. The result comes within
   // timeout_ms (0: that of the settings). Requires: the call is bound and not pending.
   void send(std::string_view key, std::span<const std::string_view> words, RedisCall& call, int64_t timeout_ms = 0);
   // Runs a script by its hash, and with its text where Redis does not know it.

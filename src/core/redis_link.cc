@@ -190,9 +190,12 @@ void RedisLink::greet() {
     add_command(wire, "SELECT", std::to_string(settings_->database));
     ++greetings_;
   }
-  if (check_ == Check::server) add_command(wire, "CLUSTER", "SLOTS");
-  greetings_ += check_ == Check::server ? 1 : 0;
-  add_command(wire, check_ == Check::primary || check_ == Check::server ? "ROLE" : "PING");
+  if (check_ == Check::server) {
+    add_command(wire, "CLUSTER", "SLOTS");
+    add_command(wire, "ROLE");
+    greetings_ += 2;
+  }
+  add_command(wire, check_ == Check::primary ? "ROLE" : "PING");
   ++greetings_;
   if (stream_.write(wire) == Stream::Io::failed) drop("the connection broke", RedisError::closed);
 }
@@ -201,7 +204,7 @@ void RedisLink::greet() {
 std::string RedisLink::unfit(const RedisReply& reply, RedisError& kind) const {
   const std::string_view said = reply.text();
   kind = RedisError::other;
-  const bool asked_for_kind = check_ == Check::server && greetings_ <= 2;
+  const bool asked_for_kind = check_ == Check::server && (greetings_ == 3 || greetings_ == 2);
   const bool is_about_us = said.starts_with("NOAUTH") || said.starts_with("LOADING");
   if (asked_for_kind && reply.kind() == RedisReply::Kind::error && !is_about_us) return {};  // no cluster; or who must not ask, or a proxy that does not know
   if (reply.kind() == RedisReply::Kind::error) {
@@ -213,8 +216,9 @@ std::string RedisLink::unfit(const RedisReply& reply, RedisError& kind) const {
     return fmt::format("it says \"{}\"", said);
   }
   kind = RedisError::wrong_role;
-  if (asked_for_kind && greetings_ == 2) return "it is a node of a Redis Cluster: write \"mode: cluster\" (TYK_GW_STORAGE_ENABLECLUSTER=true)";
-  if (greetings_ != 1 || (check_ != Check::primary && check_ != Check::server) || reply[0].text() == "master") return {};
+  if (asked_for_kind && greetings_ == 3) return "it is a node of a Redis Cluster: write \"mode: cluster\" (TYK_GW_STORAGE_ENABLECLUSTER=true)";
+  const bool is_role = check_ == Check::server ? greetings_ == 2 : check_ == Check::primary && greetings_ == 1;
+  if (!is_role || reply[0].text() == "master") return {};
   if (reply[0].text() == "sentinel") return "it is a Sentinel: write \"masterName\" and the addresses of the Sentinels";
   return fmt::format("it is a {}, not the primary", reply[0].text() == "slave" ? "replica" : std::string(reply[0].text()));
 }

@@ -16,7 +16,7 @@ std::string RedisAddress::text() const {
 
 bool RedisSettings::same_as(const RedisSettings& other) const {
   const auto parts = [](const RedisSettings& s) {
-    return std::tie(s.mode, s.addresses, s.master_name, s.username, s.password, s.sentinel_username, s.sentinel_password, s.database, s.server_name, s.sentinel_tls, s.digest);
+    return std::tie(s.mode, s.addresses, s.master_name, s.username, s.password, s.sentinel_username, s.sentinel_password, s.database, s.server_name, s.sentinel_tls, s.digest, s.key_prefix);
   };
   return parts(*this) == parts(other) && (tls == nullptr) == (other.tls == nullptr);
 }

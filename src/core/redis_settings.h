@@ -44,6 +44,8 @@ struct RedisSettings {
   size_t max_in_flight = 4096;        // commands that wait for an answer, per node
   size_t max_reply_bytes = size_t{16} << 20;
 
+  std::string key_prefix;             // in front of every key and channel
+
   bool flush_on_startup = false;  // FLUSHDB when the gateway starts, never at a reload
   bool flush_cluster = false;     // of a cluster too: every primary
 

@@ -38,7 +38,7 @@ void RedisSubscriber::ask_for(std::string_view channel) {
   std::string wire;
   begin_command(wire, 2);
   append_command(wire, "SUBSCRIBE");
-  append_command(wire, channel);
+  append_command(wire, settings_->key_prefix + std::string(channel));
   link_->say(wire);
 }
 
@@ -60,7 +60,9 @@ void RedisSubscriber::on_link_push(RedisLink& link, const RedisReply& reply) {
   }
   const std::string_view kind = reply[0].text();
   if (kind == "subscribe") refused_.clear();
-  const std::string channel(reply[1].text());
+  std::string_view name = reply[1].text();
+  if (name.starts_with(settings_->key_prefix)) name.remove_prefix(settings_->key_prefix.size());
+  const std::string channel(name);
   for (size_t i = 0; i < listeners_.size(); ++i) {
     if (listeners_[i].channel != channel) continue;
     if (kind == "message") listeners_[i].listener->on_message(channel, reply[2].text());

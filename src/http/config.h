@@ -285,6 +285,7 @@ struct RedisConf {
   core::Duration connect_timeout = core::Duration::from_seconds(1);
   int max_in_flight = 4096;
   bool flush_on_startup = false, flush_cluster = false;
+  core::PlacedText name, key_prefix;
   RedisTlsConf tls;
   // What Tyk's programs write; folded into the keys above by fold_redis.
   std::optional<core::PlacedText> type, host;
@@ -294,7 +295,6 @@ struct RedisConf {
   std::optional<core::PlacedText> ca_file, cert_file, key_file, tls_min_version, tls_max_version;
   std::optional<int64_t> max_idle, max_active, max_decompressed_size;  // from here on without effect
   std::optional<bool> compress_api_definitions, compress_policies;
-  std::optional<std::string> key_prefix;
   const core::yaml::Node* iam_auth = nullptr;
   core::Place place;
   const core::yaml::Node* node = nullptr;

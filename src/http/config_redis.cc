@@ -63,7 +63,7 @@ constexpr std::string_view min_version_names[] = {"min_version", "minVersion", "
 constexpr std::string_view max_version_names[] = {"max_version", "maxVersion", "tlsMaxVersion", "ssl_max_version", "redis_max_version", "redis_tls_max_version", "redis_ssl_max_version"};
 constexpr std::string_view max_idle_names[] = {"redis_max_idle"};
 constexpr std::string_view max_active_names[] = {"redis_max_active"};
-constexpr std::string_view key_prefix_names[] = {"redis_key_prefix"};
+constexpr std::string_view key_prefix_names[] = {"key_prefix", "redis_key_prefix"};
 
 constexpr Field redis_fields[] = {
     field<&RedisConf::mode>("mode", "What the addresses are: one server, Sentinels, or nodes of a Cluster. Absent: sentinel with a masterName, cluster with enable_cluster, else standalone.", one_of(mode_words), addition),
@@ -78,6 +78,8 @@ constexpr Field redis_fields[] = {
     field<&RedisConf::timeout>("timeout", "How long a command may take, as a duration. A number without a unit is Tyk's, in seconds, and sets connectTimeout.", also(timeout_names), other_env("TYK_GW_STORAGE_TIMEOUT"), addition, example("50ms")),
     field<&RedisConf::connect_timeout>("connectTimeout", "How long a connection may take to be made, TLS and login included.", addition),
     field<&RedisConf::max_in_flight>("maxInFlight", "Commands that may wait for an answer, for each server and process.", range(1, 1'000'000), addition),
+    field<&RedisConf::name>("name", "The name of this installation: hosts that have the same one share limits and cache, others on the same Redis do not. Empty is a name as well.", addition, example("shop")),
+    field<&RedisConf::key_prefix>("keyPrefix", "What all keys and channels in Redis begin with; absent means the name and a colon, where there is a name.", also(key_prefix_names), addition, example("\"shop:\"")),
     field<&RedisConf::flush_on_startup>("flushOnStartup", "Delete everything in the database when the gateway starts."),
     field<&RedisConf::flush_cluster>("flushCluster", "Say yes to flushOnStartup on a Cluster.", addition),
     section<&RedisConf::tls>("tls", "TLS towards Redis.", redis_tls_section),
@@ -98,7 +100,6 @@ constexpr Field redis_fields[] = {
     field<&RedisConf::compress_api_definitions>("compress_api_definitions", "Tyk: without effect.", other_env("TYK_GW_STORAGE_COMPRESSAPIDEFINITIONS"), addition),
     field<&RedisConf::compress_policies>("compress_policies", "Tyk: without effect.", other_env("TYK_GW_STORAGE_COMPRESSPOLICIES"), addition),
     field<&RedisConf::max_decompressed_size>("max_decompressed_size", "Tyk: without effect.", other_env("TYK_GW_STORAGE_MAXDECOMPRESSEDSIZE"), addition),
-    field<&RedisConf::key_prefix>("key_prefix", "Tyk's pump: without effect.", also(key_prefix_names), addition),
     field<&RedisConf::iam_auth>("iam_auth", "Tyk: login with tokens of a cloud; refused when it is enabled.", addition),
 };
 

@@ -79,6 +79,7 @@ class Fold {
   void settle_mode();
   void check_mode();
   void check_flush();
+  void settle_prefix();
   void settle_timeouts();
   void settle_tls();
   void check_tls();
@@ -402,6 +403,20 @@ void Fold::check_versions() {
   problems_.warning("no-effect", at.place, fmt::format("{}: TLS {} is not spoken; 1.2 is the oldest", at.name, tls.min_version));
 }
 
+// ---- the installation ----------------------------------------------------------------------------------------------
+
+// Braces would decide the slot of every key in a Cluster; a pattern's letters would match others' keys (ACL, SCAN).
+void Fold::settle_prefix() {
+  constexpr size_t longest = 64;
+  const auto fits = [](std::string_view text) {
+    return text.size() <= longest && std::all_of(text.begin(), text.end(), [](char c) { return core::is_alpha(c) || core::is_digit(c) || c == '.' || c == '_' || c == '-' || c == ':' || c == '/'; });
+  };
+  for (const auto& [key, text] : {std::pair{"name", &conf_.name}, std::pair{"keyPrefix", &conf_.key_prefix}}) {
+    if (!fits(text->text)) error("bad-value", said(key), "wants at most 64 letters, digits and any of . _ - : /");
+  }
+  if (conf_.key_prefix.text.empty() && !conf_.name.text.empty()) conf_.key_prefix.text = conf_.name.text + ":";
+}
+
 // ---- Tyk's keys without effect ---------------------------------------------------------------------------------------
 
 void Fold::tell_no_effect() {
@@ -410,7 +425,6 @@ void Fold::tell_no_effect() {
   if (conf_.compress_api_definitions.value_or(false)) no_effect("compress_api_definitions", no_definitions);
   if (conf_.compress_policies.value_or(false)) no_effect("compress_policies", no_definitions);
   if (conf_.max_decompressed_size) no_effect("max_decompressed_size", no_definitions);
-  if (conf_.key_prefix && !conf_.key_prefix->empty()) no_effect("key_prefix", "the keys' names are fixed");
   if (is_set(conf_.type) && conf_.type->text != "redis") error("bad-value", said("type"), fmt::format("wants redis, got \"{}\"", conf_.type->text));
 }
 
@@ -430,11 +444,15 @@ void Fold::check_iam() {
 }
 
 void Fold::run() {
-  if (!asks_for_redis()) return;
+  if (!asks_for_redis()) {
+    if (conf_.node != nullptr && conf_.node->pairs.empty()) problems_.warning("no-redis", conf_.place, "gateway.redis is empty: there is no Redis", "write addr: HOST:PORT, or remove it");
+    return;
+  }
   settle_mode();
   read_addresses();
   check_mode();
   check_flush();
+  settle_prefix();
   settle_timeouts();
   settle_tls();
   tell_no_effect();

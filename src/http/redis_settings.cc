@@ -111,6 +111,7 @@ std::shared_ptr<const core::RedisSettings> redis_settings_of(const Config& confi
   settings->timeout_ms = conf.deadline.ms();
   settings->connect_timeout_ms = conf.connect_timeout.ms();
   settings->max_in_flight = static_cast<size_t>(conf.max_in_flight);
+  settings->key_prefix = conf.key_prefix.text;
   settings->flush_on_startup = conf.flush_on_startup;
   settings->flush_cluster = conf.flush_cluster;
   settings->place = conf.place.known() ? fmt::format("{} (gateway.redis)", conf.place.text()) : "the environment (gateway.redis)";
