@@ -5,8 +5,13 @@
 #include "http/cache_control.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "core/text.h"
+#include "http/h1_parser.h"
+#include "http/structured.h"
 
 namespace goma::http {
 
@@ -27,6 +32,18 @@ Directive take_apart(std::string_view item) {
   return d;
 }
 
+// A list of field names, which alone are meant then.
+bool are_names(std::string_view list) {
+  bool any = false, unclosed = false;
+  while (!list.empty()) {
+    const std::string_view name = take_list_item(list, unclosed);
+    if (name.empty()) continue;
+    if (!std::all_of(name.begin(), name.end(), is_token_char)) return false;
+    any = true;
+  }
+  return any;
+}
+
 // The stricter of two numbers of which the smaller is.
 void lower_to(int64_t& into, int64_t value) {
   value = std::max<int64_t>(value, 0);
@@ -43,16 +60,21 @@ void read(const Directive& d, CacheControl& into) {
     int64_t CacheControl::* member;
   };
   static constexpr Flag flags[] = {{"no-store", &CacheControl::no_store},
-                                   {"no-cache", &CacheControl::no_cache},
-                                   {"private", &CacheControl::is_private},
                                    {"public", &CacheControl::is_public},
                                    {"must-revalidate", &CacheControl::must_revalidate},
                                    {"proxy-revalidate", &CacheControl::proxy_revalidate},
-                                   {"only-if-cached", &CacheControl::only_if_cached}};
+                                   {"only-if-cached", &CacheControl::only_if_cached},
+                                   {"must-understand", &CacheControl::must_understand}};
   static constexpr Number numbers[] = {{"max-age", &CacheControl::max_age},
                                        {"s-maxage", &CacheControl::s_maxage},
                                        {"stale-while-revalidate", &CacheControl::stale_while_revalidate},
                                        {"stale-if-error", &CacheControl::stale_if_error}};
+  const bool no_cache = core::iequals(d.name, "no-cache");
+  if (no_cache || core::iequals(d.name, "private")) {
+    if (are_names(d.value)) into.names_fields = true;
+    else (no_cache ? into.no_cache : into.is_private) = true;
+    return;
+  }
   for (const Flag& flag : flags) {
     if (core::iequals(d.name, flag.name)) into.*flag.member = true;
   }
@@ -85,6 +107,61 @@ CacheControl parse(const Headers& headers) {
   return result;
 }
 
+// A member of a structured field as the directive it stands for; the name is empty when it has another type than its own
+// (RFC 9213 2.1).
+Directive directive_of(const DictionaryMember& m) {
+  using Kind = DictionaryMember::Kind;
+  const bool names = m.name == "no-cache" || m.name == "private";
+  if (m.kind == Kind::yes) return {m.name, {}, false};
+  if (m.kind == Kind::integer && !names && m.text.front() != '-') return {m.name, m.text, true};
+  if (m.kind == Kind::string && names) return {m.name, m.text, true};
+  return {};
+}
+
+constexpr std::string_view targets[] = {"Goma-CDN-Cache-Control", "CDN-Cache-Control"};
+
+// The first target of the list that is there, is a dictionary and says something (RFC 9213 2.2).
+const std::string_view* find_target(const Headers& headers, std::vector<DictionaryMember>& members, std::string& text) {
+  if (!headers.has_any({HeaderId::other})) return nullptr;
+  for (const std::string_view& target : targets) {
+    text.clear();
+    for (const Header& h : headers) {
+      if (h.id == HeaderId::other && core::iequals(h.name, target)) text.append(text.empty() ? "" : ",").append(h.value);
+    }
+    if (text.empty()) continue;
+    std::optional<std::vector<DictionaryMember>> parsed = parse_dictionary(text);
+    if (!parsed || parsed->empty()) continue;
+    members = *std::move(parsed);
+    return &target;
+  }
+  return nullptr;
+}
+
+bool parse_targeted(const Headers& headers, CacheControl& into) {
+  std::string text;
+  std::vector<DictionaryMember> members;
+  if (find_target(headers, members, text) == nullptr) return false;
+  into.given = into.targeted = true;
+  for (const DictionaryMember& m : members) {
+    const Directive d = directive_of(m);
+    const bool needs_value = d.name == "max-age" || d.name == "s-maxage" || d.name.starts_with("stale-");
+    if (!d.name.empty() && (d.has_value || !needs_value)) read(d, into);
+  }
+  return true;
+}
+
+// Calls visit(name) for every field that a qualified `private` or `no-cache` names.
+template <class Visit>
+void each_named(const Directive& d, Visit visit) {
+  if ((!core::iequals(d.name, "no-cache") && !core::iequals(d.name, "private")) || !are_names(d.value)) return;
+  std::string_view list = d.value;
+  bool unclosed = false;
+  while (!list.empty()) {
+    const std::string_view name = take_list_item(list, unclosed);
+    if (!name.empty()) visit(name);
+  }
+}
+
 }  // namespace
 
 int64_t parse_delta_seconds(std::string_view text) {
@@ -113,12 +190,29 @@ std::string_view take_list_item(std::string_view& list, bool& unclosed, std::str
 
 CacheControl parse_request_cache_control(const Headers& headers) {
   CacheControl result = parse(headers);
+  result.no_cache |= result.names_fields;
   if (result.given) return result;
   const Header* pragma = headers.find("Pragma");
   result.no_cache = pragma != nullptr && core::contains_token(pragma->value, "no-cache");
   return result;
 }
 
-CacheControl parse_response_cache_control(const Headers& headers) { return parse(headers); }
+CacheControl parse_response_cache_control(const Headers& headers) {
+  CacheControl targeted;
+  return parse_targeted(headers, targeted) ? targeted : parse(headers);
+}
+
+void drop_named_fields(Headers& fields) {
+  std::vector<std::string> names;
+  std::string text;
+  std::vector<DictionaryMember> members;
+  const auto add = [&names](std::string_view name) { names.emplace_back(name); };
+  if (find_target(fields, members, text) != nullptr) {
+    for (const DictionaryMember& m : members) each_named(directive_of(m), add);
+  } else {
+    each_list_item(fields, HeaderId::cache_control, [&](std::string_view item) { each_named(take_apart(item), add); });
+  }
+  for (const std::string& name : names) fields.remove(name);
+}
 
 }  // namespace goma::http

@@ -44,15 +44,53 @@ void add_claims(Texts& key, const Headers& headers, core::Arena& arena) {
   }
 }
 
+// A path as it is forwarded, and a query.
+struct Target {
+  CanonicalPath path;
+  std::string_view query;
+  bool has_query = false;
+};
+
+Target target_of(const Exchange& x) { return {x.path(), x.query(), x.has_query()}; }
+
+// RFC 3986 5.2, for what has the scheme and host of the request.
+std::optional<Target> resolve(Exchange& x, std::string_view reference) {
+  reference = reference.substr(0, reference.find('#'));
+  const size_t scheme = reference.find("://");
+  if (scheme != std::string_view::npos && reference.find_first_of("/?") > scheme) {
+    if (!core::iequals(reference.substr(0, scheme), x.client().scheme)) return std::nullopt;
+    reference.remove_prefix(scheme + 1);
+  }
+  if (reference.starts_with("//")) {
+    const size_t end = std::min(reference.find_first_of("/?", 2), reference.size());
+    const std::string_view host = without_default_port(reference.substr(2, end - 2), x.client().scheme);
+    if (!core::iequals(host, without_default_port(x.request().host, x.client().scheme))) return std::nullopt;
+    reference.remove_prefix(end);
+  } else if (const size_t colon = reference.find(':'); colon < reference.find_first_of("/?")) {
+    return std::nullopt;  // another scheme
+  } else if (reference.empty() || reference.front() == '?') {
+    const CanonicalPath& path = x.path();
+    return reference.empty() ? target_of(x) : Target{path, reference.substr(1), reference.size() > 1};
+  } else if (reference.front() != '/') {
+    const std::string_view base = x.path().encoded;
+    reference = x.arena().join(base.substr(0, base.rfind('/') + 1), reference);
+  }
+  const size_t mark = reference.find('?');
+  const std::string_view query = mark == std::string_view::npos ? std::string_view() : reference.substr(mark + 1);
+  Target target{canonical_path(reference.substr(0, mark), x.arena()), query, !query.empty()};
+  if (!target.path.ok) return std::nullopt;
+  return target;
+}
+
 template <class Texts>
-void add_query(Texts& key, const Exchange& x, const CacheKeyRule& rule) {
-  if (!rule.with_query || !x.has_query()) return;
+void add_query(Texts& key, const Target& target, const CacheKeyRule& rule) {
+  if (!rule.with_query || !target.has_query) return;
   if (rule.params.empty()) {
-    key.add("?").add(x.query());
+    key.add("?").add(target.query);
     return;
   }
   for (const std::string& name : rule.params) {
-    for (const Parameter& p : Query(x.query())) {
+    for (const Parameter& p : Query(target.query)) {
       if (p.name == name) key.add("&").add(name).add(p.value);
     }
   }
@@ -71,14 +109,14 @@ void add_credentials(Texts& key, const Exchange& x) {
 
 }  // namespace
 
-bool has_credentials(const Exchange& x) {
+Credentials credentials_of(const Exchange& x) {
   const Headers& headers = x.request().headers;
-  if (headers.has_any({HeaderId::authorization, HeaderId::cookie}) || !x.identity().empty()) return true;
-  if (x.client().tls != nullptr && x.client().tls->client != nullptr) return true;
+  if (headers.find(HeaderId::cookie) != nullptr || !x.identity().empty()) return Credentials::others;
+  if (x.client().tls != nullptr && x.client().tls->client != nullptr) return Credentials::others;
   for (const Header& h : headers) {
-    if (claim_of(h.id, h.name) == Claim::person) return true;
+    if (claim_of(h.id, h.name) == Claim::person) return Credentials::others;
   }
-  return false;
+  return headers.find(HeaderId::authorization) != nullptr ? Credentials::authorization : Credentials::none;
 }
 
 std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule) {
@@ -86,8 +124,7 @@ std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule) {
   const Headers& headers = request.headers;
   if (request.upgrade) return "upgrade";
   if (request.body.framing == Framing::chunked || request.body.length != 0) return "request body";
-  if (!rule.personal && has_credentials(x)) return "credentials";
-  if (headers.find(HeaderId::range) != nullptr) return "range";
+  if (!rule.personal && credentials_of(x) == Credentials::others) return "credentials";
   if (headers.find(HeaderId::if_match) != nullptr || headers.find(HeaderId::if_unmodified_since) != nullptr) return "precondition";
   if (headers.get(HeaderId::accept) == "text/event-stream") return "event stream";
   return misleads(headers) ? "misleading header" : std::string_view();
@@ -97,9 +134,10 @@ namespace {
 
 // Everything that makes a URL of its own. What begins with a word of its own may be missing.
 template <class Texts>
-void add_identity(Texts& key, Exchange& x, std::string_view host, const CacheKeyRule& rule, const Headers& fields) {
-  key.add(x.route_name()).add(rule.middleware).add(x.client().scheme).add(host).add(x.path().encoded);
-  add_query(key, x, rule);
+void add_identity(Texts& key, Exchange& x, const Target& target, const CacheKeyRule& rule, const Headers& fields) {
+  const std::string_view host = without_default_port(x.request().host, x.client().scheme);
+  key.add(x.route_name()).add(rule.middleware).add(x.client().scheme).add(host).add(target.path.encoded);
+  add_query(key, target, rule);
   add_claims(key, fields, x.arena());
   if (rule.personal) add_credentials(key, x);
 }
@@ -114,17 +152,34 @@ struct TextList {
 
 }  // namespace
 
-StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields) {
-  const std::string_view host = without_default_port(x.request().host, x.client().scheme);
+static StoreQuestion question_of(Exchange& x, const ResponseStore& store, const Target& target, const CacheKeyRule& rule, const Headers& fields) {
   StoreKeyMaker key = store.key();
-  add_identity(key, x, host, rule, fields);
-  return {key.made(), host, x.path(), &fields};
+  add_identity(key, x, target, rule, fields);
+  return {key.made(), without_default_port(x.request().host, x.client().scheme), target.path, &fields};
 }
 
-std::string_view shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields) {
+static std::string_view name_of(Exchange& x, const Target& target, const CacheKeyRule& rule, const Headers& fields) {
   TextList list;
-  add_identity(list, x, without_default_port(x.request().host, x.client().scheme), rule, fields);
+  add_identity(list, x, target, rule, fields);
   return x.arena().join("goma:cache:{", core::sha256_hex(list.texts.bytes()), "}");
+}
+
+StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields) {
+  return question_of(x, store, target_of(x), rule, fields);
+}
+
+std::optional<StoreQuestion> store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields, std::string_view reference) {
+  const std::optional<Target> target = resolve(x, reference);
+  if (!target) return std::nullopt;
+  return question_of(x, store, *target, rule, fields);
+}
+
+std::string_view shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields) { return name_of(x, target_of(x), rule, fields); }
+
+std::optional<std::string_view> shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields, std::string_view reference) {
+  const std::optional<Target> target = resolve(x, reference);
+  if (!target) return std::nullopt;
+  return name_of(x, *target, rule, fields);
 }
 
 }  // namespace goma::http

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,12 +25,22 @@ struct CacheKeyRule {
 
 // Why a GET or HEAD goes past the cache; empty: it does not.
 std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule);
-// Whether it carries credentials of its client. To be asked before anything is changed in it.
-bool has_credentials(const Exchange& x);
+// What tells who its client is. To be asked before anything is changed in it.
+enum class Credentials : unsigned char {
+  none,
+  authorization,  // and nothing else: a response may say that it is for everybody (RFC 9111 3.5)
+  others,
+};
+Credentials credentials_of(const Exchange& x);
 // The request in the store's terms; texts in the arena. fields: those of the request, to be valid as long.
 StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields);
 
+// The same for a URL that a response names, absolute or relative to that of the request. Nothing: it is of another origin,
+// or no URL.
+std::optional<StoreQuestion> store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields, std::string_view reference);
+
 // The same for all hosts: the key in Redis; in the arena. To be asked before anything is changed in the request.
 std::string_view shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields);
+std::optional<std::string_view> shared_name(Exchange& x, const CacheKeyRule& rule, const Headers& fields, std::string_view reference);
 
 }  // namespace goma::http

@@ -77,15 +77,12 @@ bool belongs_to_304(HeaderId id, std::string_view name) {
   }
 }
 
-bool outlives_304(HeaderId id, std::string_view name) {
+bool outlives_304(HeaderId id) {
   switch (id) {
     case HeaderId::content_encoding:
-    case HeaderId::content_type:
     case HeaderId::content_range:
     case HeaderId::content_length:
-    case HeaderId::etag:
     case HeaderId::set_cookie: return true;
-    case HeaderId::other: return core::iequals(name, "Content-MD5") || core::iequals(name, "Content-Location");
     default: return false;
   }
 }

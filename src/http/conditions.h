@@ -20,7 +20,8 @@ bool is_not_modified(const Headers& request, const Headers& stored, int64_t now_
 bool matches_etag(std::string_view list, std::string_view etag);
 // Whether a 304 has to have this field of the 200 (RFC 9110 15.4.5).
 bool belongs_to_304(HeaderId id, std::string_view name);
-// Whether a stored response keeps its own field when it is freshened by a 304 (RFC 9111 3.2).
-bool outlives_304(HeaderId id, std::string_view name);
+// Whether a stored response keeps its own field when it is freshened by a 304 (RFC 9111 3.2): what tells how its bytes are
+// to be read.
+bool outlives_304(HeaderId id);
 
 }  // namespace goma::http

@@ -17,13 +17,11 @@ namespace {
 constexpr int64_t heuristic_fraction = 10;
 constexpr int64_t longest_heuristic_s = 7 * 86'400;
 
-// RFC 9111 5.1: what is no number is ignored; of several the oldest counts.
+// RFC 9111 5.1: of several the first counts; what is no number is ignored.
 int64_t age_field(const Headers& headers) {
-  int64_t age = 0;
-  for (const Header& h : headers) {
-    if (h.id == HeaderId::age) age = std::max(age, parse_delta_seconds(core::trim(h.value.substr(0, h.value.find(',')))));
-  }
-  return age;
+  const Header* age = headers.find(HeaderId::age);
+  if (age == nullptr) return 0;
+  return std::max<int64_t>(0, parse_delta_seconds(core::trim(age->value.substr(0, age->value.find(',')))));
 }
 
 int64_t date_of(const Headers& headers, int64_t received_s) {
@@ -52,13 +50,12 @@ std::optional<int64_t> expires_lifetime(const Headers& headers, int64_t received
 std::optional<int64_t> told_lifetime(const CacheControl& response, const Headers& headers, int64_t received_s) {
   if (response.s_maxage != CacheControl::absent) return response.s_maxage;
   if (response.max_age != CacheControl::absent) return response.max_age;
-  return expires_lifetime(headers, received_s);
+  return response.targeted ? std::nullopt : expires_lifetime(headers, received_s);
 }
 
-// RFC 9111 4.2.2, 9110 15.1.
-int64_t heuristic_lifetime(int status, const Headers& headers, int64_t received_s) {
-  constexpr int by_default[] = {200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501};
-  if (std::find(std::begin(by_default), std::end(by_default), status) == std::end(by_default)) return 0;
+// RFC 9111 4.2.2.
+int64_t heuristic_lifetime(int status, bool is_public, const Headers& headers, int64_t received_s) {
+  if (!is_public && !is_heuristic_status(status)) return 0;
   const std::optional<int64_t> modified = parse_http_date(headers.get(HeaderId::last_modified), received_s);
   if (!modified) return 0;
   return std::clamp<int64_t>((date_of(headers, received_s) - *modified) / heuristic_fraction, 0, longest_heuristic_s);
@@ -71,6 +68,17 @@ std::optional<int64_t> negative_ttl(const FreshnessRule& rule, int status) {
   return std::nullopt;
 }
 
+template <size_t N>
+bool is_one_of(const int (&statuses)[N], int status) {
+  return std::find(std::begin(statuses), std::end(statuses), status) != std::end(statuses);
+}
+
+// Whether its meaning for caches is known here (RFC 9111 3): those that RFC 9110 defines, and that goma stores.
+bool is_understood(int status) {
+  constexpr int others[] = {201, 202, 205, 302, 303, 307, 401, 402, 403, 406, 407, 408, 409, 411, 412, 415, 416, 417, 421, 422, 426, 500, 502, 503, 504, 505};
+  return is_heuristic_status(status) || is_one_of(others, status);
+}
+
 bool has_item(const Headers& headers, HeaderId id, std::string_view wanted) {
   bool found = false;
   each_list_item(headers, id, [&](std::string_view item) { found |= item == wanted; });
@@ -80,18 +88,22 @@ bool has_item(const Headers& headers, HeaderId id, std::string_view wanted) {
 }  // namespace
 
 bool is_storable_status(int status) {
-  constexpr int never[] = {206, 304, 400, 405, 413, 431};
-  return status >= 200 && status <= 599 && std::find(std::begin(never), std::end(never), status) == std::end(never);
+  constexpr int never[] = {206, 304, 400, 413, 431};
+  return status >= 200 && status <= 599 && !is_one_of(never, status);
 }
 
-std::string_view why_not_stored(const CacheControl& request, const CacheControl& response, const Headers& headers, bool personal) {
+bool is_heuristic_status(int status) {
+  constexpr int by_default[] = {200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501};
+  return is_one_of(by_default, status);
+}
+
+std::string_view why_not_stored(int status, const CacheControl& request, const CacheControl& response, const Headers& headers, bool personal) {
   if (request.no_store) return "request no-store";
-  if (response.no_store) return "no-store";
-  if (response.no_cache) return "no-cache";
+  if (response.must_understand && !is_understood(status)) return "must-understand";
+  if (response.no_store && !response.must_understand) return "no-store";
   if (response.is_private && !personal) return "private";
   if (headers.find(HeaderId::set_cookie) != nullptr) return "Set-Cookie";
   if (headers.find(HeaderId::www_authenticate) != nullptr) return "WWW-Authenticate";
-  if (headers.find(HeaderId::content_range) != nullptr) return "partial content";
   if (has_item(headers, HeaderId::vary, "*")) return "Vary: *";
   if (core::istarts_with(headers.get(HeaderId::content_type), "text/event-stream")) return "event stream";
   return {};
@@ -103,12 +115,14 @@ Freshness freshness_of(int status, const CacheControl& response, const Headers& 
   const std::optional<int64_t> negative = negative_ttl(rule, status);
   const int64_t most_s = negative.value_or(rule.max_s);
   const std::optional<int64_t> told = told_lifetime(response, headers, when.received_s);
-  if (rule.ttl == FreshnessRule::Ttl::overriding || (!told && (negative || rule.ttl == FreshnessRule::Ttl::response))) {
+  if (rule.ttl == FreshnessRule::Ttl::overriding || (!told && (negative || rule.ttl == FreshnessRule::Ttl::goma))) {
     f.lifetime_s = f.age_s + most_s;
   } else {
-    f.lifetime_s = std::min(told ? *told : heuristic_lifetime(status, headers, when.received_s), most_s);
+    f.lifetime_s = std::min(told ? *told : heuristic_lifetime(status, response.is_public, headers, when.received_s), most_s);
   }
-  f.must_revalidate = response.must_revalidate || response.proxy_revalidate;
+  f.for_anyone = response.is_public || response.must_revalidate || response.s_maxage != CacheControl::absent;
+  f.must_revalidate = response.must_revalidate || response.proxy_revalidate || response.no_cache;
+  if (response.no_cache) f.lifetime_s = 0;
   if (f.must_revalidate) return f;
   // RFC 9111 5.2.2.10: s-maxage forbids staleness, but for what the same response allows.
   const bool by_rule = response.s_maxage == CacheControl::absent;
@@ -119,11 +133,18 @@ Freshness freshness_of(int status, const CacheControl& response, const Headers& 
   return f;
 }
 
+bool is_of_use(int status, const CacheControl& response, const Headers& headers, const FreshnessRule& rule, const Freshness& f) {
+  if (rule.ttl == FreshnessRule::Ttl::rfc && !response.is_public && !is_heuristic_status(status) && !negative_ttl(rule, status) && !told_lifetime(response, headers, 0)) return false;
+  if (headers.find(HeaderId::etag) != nullptr || headers.find(HeaderId::last_modified) != nullptr) return true;
+  const int64_t stale_s = f.must_revalidate ? 0 : std::max(f.stale_while_revalidate_s, f.stale_if_error_s);
+  return f.lifetime_s + stale_s > f.age_s;
+}
+
 int64_t current_age_s(const Freshness& freshness, int64_t resident_ms) { return freshness.age_s + std::max<int64_t>(0, resident_ms) / 1000; }
 
 Use use_of(const Freshness& freshness, int64_t age_s, const CacheControl& request, const FreshnessRule& rule) {
   if (request.no_cache) return Use::validate;
-  if (request.max_age != CacheControl::absent && age_s > request.max_age && request.max_stale == CacheControl::absent && !request.any_staleness) return Use::validate;
+  if (request.max_age != CacheControl::absent && (age_s > request.max_age || request.max_age == 0) && request.max_stale == CacheControl::absent && !request.any_staleness) return Use::validate;
   const int64_t wanted_s = std::max<int64_t>(request.min_fresh, 0);
   if (freshness.lifetime_s - age_s > wanted_s) return Use::fresh;
   if (freshness.must_revalidate || wanted_s != 0) return Use::validate;

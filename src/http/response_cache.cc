@@ -31,6 +31,7 @@ struct ResponseCache::Work {
   Role role = Role::past;
   bool is_errand = false;
   bool personal = false;     // the key has credentials: what is private may be kept under it
+  bool authorized = false;   // the request has Authorization, which the key has not
   bool conditional = false;  // the backend was asked whether the stored response is still good
   ResponseStore* store = nullptr;
   CacheControl request;
@@ -62,9 +63,10 @@ Verdict ResponseCache::on_request(Exchange& x) const {
     if (!is_safe(method)) w->role = Work::Role::invalidates;
     return Verdict::next();
   }
-  w->personal = s_.key.personal && has_credentials(x);
+  w->personal = s_.key.personal && credentials_of(x) != Credentials::none;
   const std::string_view reason = why_past_cache(x, s_.key);
   if (!reason.empty()) return past(*w, reason);
+  w->authorized = !w->personal && x.request().headers.find(HeaderId::authorization) != nullptr;
   if (!s_.ignores_requests) w->request = parse_request_cache_control(x.request().headers);
   if (w->request.no_store) return past(*w, "request no-store");
   return x.await<StoreLookup>(this, &ResponseCache::found, *w->store, w->question);
@@ -80,6 +82,7 @@ Verdict ResponseCache::purge(Exchange& x, Work& w) const {
 Verdict ResponseCache::purged(Exchange& x, const PurgeOutcome& outcome) const { return answer_purge(x, outcome); }
 
 Verdict ResponseCache::past(Work& w, std::string_view reason) const {
+  w.report.word = CacheWord::bypass;
   w.report.reason = reason;
   return Verdict::next();
 }
@@ -93,6 +96,8 @@ Verdict ResponseCache::found(Exchange& x, const StorePlace& place) const {
   Work& w = *work(x);
   w.place = place;
   w.report.word = CacheWord::miss;
+  if (w.authorized && (place.response == nullptr || !place.response->facts().freshness.for_anyone)) return fetch_for_one(x, w);
+  if (place.response == nullptr && x.request().headers.find(HeaderId::range) != nullptr && !w.request.only_if_cached) return past(w, "range");
   if (place.response != nullptr) {
     w.report.word = CacheWord::expired;
     switch (use_of(place.response->facts().freshness, age_s(w), w.request, s_.freshness)) {
@@ -108,9 +113,19 @@ Verdict ResponseCache::found(Exchange& x, const StorePlace& place) const {
   return x.reply(504, "504 Gateway Timeout");
 }
 
+// With credentials, and nothing is there for everybody; what comes may be (RFC 9111 3.5).
+Verdict ResponseCache::fetch_for_one(Exchange& x, Work& w) const {
+  w.place.response = nullptr;
+  if (w.request.only_if_cached) return x.reply(504, "504 Gateway Timeout");
+  w.report.word = CacheWord::bypass;
+  w.report.reason = "credentials";
+  if (x.request().method != Method::get || x.request().headers.find(HeaderId::range) != nullptr) return Verdict::next();
+  return go(x, w);
+}
+
 // To the backend, alone or as the one that fetches for all; or to those who wait for that one.
 Verdict ResponseCache::fetch(Exchange& x, Work& w) const {
-  const bool shared = x.request().method == Method::get && s_.coalesce_ms > 0 && !w.store->passes(w.place.key) &&
+  const bool shared = x.request().method == Method::get && s_.coalesce_ms > 0 && !w.authorized && !w.store->passes(w.place.key) &&
                       (w.place.response != nullptr || !has_conditions(x.request().headers));
   if (w.give_up_ms == 0) w.give_up_ms = x.now_ms() + s_.coalesce_ms;
   const int64_t left_ms = w.give_up_ms - x.now_ms();
@@ -168,7 +183,7 @@ Verdict ResponseCache::waited(Exchange& x, const Waited& waited) const {
   w.report.collapsed = true;
   if (waited.outcome == Waited::Outcome::stored) {
     w.place = waited.place;
-    return serve(x, w, CacheWord::hit);
+    return w.place.response->facts().freshness.lifetime_s > age_s(w) ? serve(x, w, CacheWord::hit) : go(x, w);
   }
   if (waited.outcome == Waited::Outcome::again) {
     w.place = waited.place;
@@ -193,6 +208,7 @@ void ResponseCache::ask_for_change(Exchange& x, Work& w) const {
   if (!etag.empty()) headers.set(HeaderId::if_none_match, etag);
   if (!modified.empty()) headers.set(HeaderId::if_modified_since, modified);
   w.conditional = !etag.empty() || !modified.empty();
+  if (w.conditional) headers.remove(HeaderSet{HeaderId::range, HeaderId::if_range});  // the part is cut here, or it is all of a new one
 }
 
 // Somebody validates it while the stale copy is served: this request's errand, or whoever holds the lease. False: nobody.
@@ -208,6 +224,7 @@ bool ResponseCache::send_errand(Exchange& x, Work& w) const {
   copy->role = Work::Role::fetches;
   copy->is_errand = true;
   copy->report.word = CacheWord::expired;
+  copy->authorized = w.authorized;
   copy->asked_ms = w.store->wall_ms();
   copy->purge = w.store->last_purge();
   if (s_.shared.on && SharedStore::usable(x)) copy->shared_name = errand->arena().copy(shared_name(x, s_.key, x.request().headers));
@@ -215,7 +232,7 @@ bool ResponseCache::send_errand(Exchange& x, Work& w) const {
                     errand->arena().make<Headers>(errand->request().headers)};
   copy->place = w.store->find(*errand, copy->question);
   copy->lease.take(lease);
-  errand->request().headers.remove(HeaderSet{HeaderId::if_none_match, HeaderId::if_modified_since, HeaderId::if_range});
+  errand->request().headers.remove(HeaderSet{HeaderId::if_none_match, HeaderId::if_modified_since, HeaderId::range, HeaderId::if_range});
   errand->share_answer();
   ask_for_change(*errand, *copy);
   Errands::go(*errand, x);
@@ -229,6 +246,11 @@ void ResponseCache::describe(Exchange& x, const CacheReport& report, Headers& in
   x.add_log_field("cache", cache_word(report.word));
 }
 
+static RangeWish range_wish(const Headers& request, const Headers& stored, uint64_t size, std::vector<ByteRange>& ranges) {
+  const Header* range = request.find(HeaderId::range);
+  return range != nullptr && allows_range(request, stored) ? parse_byte_ranges(range->value, size, ranges) : RangeWish::whole;
+}
+
 Verdict ResponseCache::serve(Exchange& x, Work& w, CacheWord word) const {
   const StoredResponse& response = *w.place.response;
   w.role = Work::Role::answered;
@@ -237,10 +259,13 @@ Verdict ResponseCache::serve(Exchange& x, Work& w, CacheWord word) const {
   w.report.age_s = age_s(w);
   w.store->count(w.is_errand ? "background" : cache_outcome(word));
   const Headers& request = *w.question.request;
-  const bool asks = request.find(HeaderId::if_none_match) != nullptr || request.find(HeaderId::if_modified_since) != nullptr;
+  const bool asks = request.has_any({HeaderId::if_none_match, HeaderId::if_modified_since, HeaderId::range});
   Headers fields(x.arena());
   if (asks && response.facts().status == 200) response.copy_fields(fields);
+  std::vector<ByteRange> ranges;
+  const RangeWish wish = fields.size() != 0 && x.request().method == Method::get ? range_wish(request, fields, response.size(), ranges) : RangeWish::whole;
   const bool unchanged = fields.size() != 0 && is_not_modified(request, fields, w.store->wall_ms() / 1000);
+  if (!unchanged && wish != RangeWish::whole) return serve_parts(x, w, wish, ranges, fields);
   const Verdict verdict = unchanged ? x.reply_with(304, {}, {}) : x.reply_with(response.facts().status, response);
   Headers& reply = x.reply_headers();
   if (unchanged) {
@@ -250,9 +275,22 @@ Verdict ResponseCache::serve(Exchange& x, Work& w, CacheWord word) const {
   } else {
     response.copy_fields(reply);
   }
+  describe_stored(x, w, reply);
+  return verdict;
+}
+
+void ResponseCache::describe_stored(Exchange& x, const Work& w, Headers& reply) const {
   const fmt::format_int age(w.report.age_s);
   reply.add(HeaderId::age, x.arena().copy({age.data(), age.size()}));
   describe(x, w.report, reply);
+}
+
+// RFC 9110 14.
+Verdict ResponseCache::serve_parts(Exchange& x, const Work& w, RangeWish wish, const std::vector<ByteRange>& ranges, const Headers& fields) const {
+  const StoreKey secret = w.store->key(w.place.key).add("boundary").made();
+  const std::string_view boundary = x.arena().copy(fmt::format("{:016x}{:016x}", secret.low, secret.high));
+  const Verdict verdict = reply_with_parts(x, wish, ranges, *w.place.response, fields, boundary);
+  describe_stored(x, w, x.reply_headers());
   return verdict;
 }
 
@@ -287,8 +325,17 @@ Verdict ResponseCache::on_response(Exchange& x) const {
 
 // RFC 9111 4.4. Other hosts keep what they have until it is stale: only a purge reaches them.
 void ResponseCache::invalidate(Exchange& x, Work& w) const {
+  const bool shared = s_.shared.on && SharedStore::usable(x);
+  const Headers& request = x.request().headers;
   w.store->invalidate(x, w.question.url);
-  if (s_.shared.on && SharedStore::usable(x)) SharedStore::forget(*x.runtime().redis, shared_name(x, s_.key, x.request().headers));
+  if (shared) SharedStore::forget(*x.runtime().redis, shared_name(x, s_.key, request));
+  for (const Header& h : x.response().headers) {
+    if (h.id != HeaderId::location && !(h.id == HeaderId::other && core::iequals(h.name, "Content-Location"))) continue;
+    const std::optional<StoreQuestion> named = store_question(x, *w.store, s_.key, request, h.value);
+    if (!named) continue;
+    w.store->invalidate(x, named->url);
+    if (shared) SharedStore::forget(*x.runtime().redis, *shared_name(x, s_.key, request, h.value));
+  }
 }
 
 Verdict ResponseCache::judge(Exchange& x, Work& w) const {
@@ -301,9 +348,10 @@ Verdict ResponseCache::judge(Exchange& x, Work& w) const {
     return serve(x, w, CacheWord::stale);
   }
   if (status == 304 && w.conditional && !x.has_answer()) return freshen(x, w);
+  if (!x.has_answer() && status == 200 && x.request().method == Method::head && w.place.response != nullptr) compare_head(x, w);
   if (!x.has_answer() && plan(x, w)) return Verdict::next();
   if (failed && w.lease.held()) w.store->failed(x, w.lease.key(), status);
-  if (!x.has_answer() && !failed && w.lease.held()) pass(x, w);  // a middleware's refusal says nothing of the response
+  if (!x.has_answer() && !failed && status != 206 && w.lease.held()) pass(x, w);  // a middleware's refusal says nothing of the response
   w.lease.end();
   return Verdict::next();
 }
@@ -334,20 +382,17 @@ static Headers* own_fields(Exchange& x) {
   return fields;
 }
 
-// RFC 9111 4.3.4: the stored response is as good as new, with what the 304 says about it.
-Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
+// Gives the stored response the fields that this one has (RFC 9111 3.2). Whether it may be kept, and is.
+bool ResponseCache::update(Exchange& x, Work& w, const Headers& news) const {
   const StoredResponse& response = *w.place.response;
   Headers fields(x.arena());
   response.copy_fields(fields);
-  const Headers& news = *own_fields(x);
-  const std::string_view etag = news.get(HeaderId::etag);
-  const bool another = !etag.empty() && !matches_etag(etag, fields.get(HeaderId::etag));
   fields.remove(HeaderId::date);
   for (const Header& h : news) {
-    if (!outlives_304(h.id, h.name)) fields.remove(h.name);
+    if (!outlives_304(h.id)) fields.remove(h.name);
   }
   for (const Header& h : news) {
-    if (!outlives_304(h.id, h.name)) fields.add(h.id, h.name, h.value);
+    if (!outlives_304(h.id)) fields.add(h.id, h.name, h.value);
   }
   StoredFacts facts = response.facts();
   const CacheControl said = parse_response_cache_control(fields);
@@ -357,16 +402,40 @@ Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
   facts.freshness = freshness_of(facts.status, said, fields, s_.freshness, exchanged(w.asked_ms, facts.stored_ms));
   fields.remove(HeaderId::age);
   const std::span<const StoreKey> tags = response.copy_tags(x.arena());
-  const bool good = !another && why_not_stored(w.request, said, fields, w.personal).empty();
-  w.report.stored = good && w.store->refresh(w.place, encode_stored(x.arena(), facts, fields, tags));
+  if (said.names_fields) drop_named_fields(fields);
+  const bool good = why_not_stored(facts.status, w.request, said, fields, w.personal).empty() && (!w.authorized || facts.freshness.for_anyone);
   if (!good) w.store->remove(w.place.key);
-  if (w.report.stored) {
-    const StorePlace place = w.store->find(x, w.question);
-    if (place.response != nullptr) w.place = place;
-    put_shared(x, w);
-  }
+  if (!good || !w.store->refresh(w.place, encode_stored(x.arena(), facts, fields, tags))) return false;
+  const StorePlace place = w.store->find(x, w.question);
+  if (place.response != nullptr) w.place = place;
+  if (facts.freshness.lifetime_s > facts.freshness.age_s) put_shared(x, w);
+  else if (w.lease.held()) pass(x, w);
+  return true;
+}
+
+// RFC 9111 4.3.4: the stored response is as good as new, with what the 304 says about it.
+Verdict ResponseCache::freshen(Exchange& x, Work& w) const {
+  const Headers& news = *own_fields(x);
+  Headers fields(x.arena());
+  w.place.response->copy_fields(fields);
+  const std::string_view etag = news.get(HeaderId::etag);
+  const bool another = !etag.empty() && !matches_etag(etag, fields.get(HeaderId::etag));
+  if (another) w.store->remove(w.place.key);
+  w.report.stored = !another && update(x, w, news);
   w.lease.end();
   return serve(x, w, CacheWord::revalidated);
+}
+
+// RFC 9111 4.3.5: a HEAD that tells of another representation than the stored one makes it old; else its fields are newer.
+void ResponseCache::compare_head(Exchange& x, Work& w) const {
+  Headers fields(x.arena());
+  w.place.response->copy_fields(fields);
+  const Headers& news = x.response().headers;
+  const auto differs = [&](HeaderId id) { return news.find(id) != nullptr && news.get(id) != fields.get(id); };
+  const std::string_view length = news.get(HeaderId::content_length);
+  const bool another = differs(HeaderId::etag) || differs(HeaderId::last_modified) || (!length.empty() && length != fmt::format_int(w.place.response->size()).str());
+  if (another) w.store->remove(w.place.key);
+  else update(x, w, *own_fields(x));
 }
 
 // Settles how the response is stored. False: it is not.
@@ -378,7 +447,7 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
   if (!w.personal && !x.identity().empty()) return false;  // a step behind this one has told the backend who asks
   Headers* fields = own_fields(x);
   const CacheControl said = parse_response_cache_control(*fields);
-  if (!why_not_stored(w.request, said, *fields, w.personal).empty()) return false;
+  if (!why_not_stored(response.status, w.request, said, *fields, w.personal).empty()) return false;
   auto* names = x.arena().make<Headers>(x.arena());
   if (w.place.variants != nullptr) w.place.variants->copy_fields(*names);
   add_vary_names(x.arena(), *fields, s_.ignored_vary, *names);
@@ -388,7 +457,9 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
   facts.stored_ms = w.store->wall_ms();
   facts.purge = w.purge;
   facts.freshness = freshness_of(response.status, said, response.headers, s_.freshness, exchanged(w.asked_ms, facts.stored_ms));
-  if (facts.freshness.lifetime_s <= facts.freshness.age_s) return false;
+  if (w.authorized && !facts.freshness.for_anyone) return false;
+  if (!is_of_use(response.status, said, *fields, s_.freshness, facts.freshness)) return false;
+  if (said.names_fields) drop_named_fields(*fields);
   core::CacheZone::Draft draft = w.store->begin();
   if (!draft) return false;
   if (s_.freshness.ttl == FreshnessRule::Ttl::overriding && s_.status_headers) {
@@ -396,7 +467,13 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
     fields->set(HeaderId::cache_control, text);
     response.headers.set(HeaderId::cache_control, text);
   }
-  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, std::move(draft), ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, s_.tag_fields, *fields), s_.most_bytes, w.shared_name, s_.shared.most_bytes, w.asked_ms});
+  const std::string_view shared_name = facts.freshness.lifetime_s > facts.freshness.age_s ? w.shared_name : std::string_view();
+  w.writer = x.arena().make<ResponseWriter>(x, *w.store, w.lease, std::move(draft), ResponseWriter::Plan{w.question, w.place, facts, fields, names, tags_of(*w.store, s_.tag_fields, *fields), s_.most_bytes, shared_name, s_.shared.most_bytes, w.asked_ms});
+  if (facts.freshness.lifetime_s <= facts.freshness.age_s) {  // only once it was validated, by everybody who asks
+    if (w.lease.held()) pass(x, w);
+    w.lease.end();
+  }
+  if (w.authorized) w.report.word = CacheWord::miss;
   w.report.stored = true;
   w.report.lifetime_s = facts.freshness.lifetime_s;
   w.report.age_s = facts.freshness.age_s;

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "http/byte_ranges.h"
 #include "http/cache_request.h"
 #include "http/cache_words.h"
 #include "http/exchange.h"
@@ -60,13 +61,18 @@ class ResponseCache {
   Verdict past(Work& w, std::string_view reason) const;
   Verdict found(Exchange& x, const StorePlace& place) const;
   Verdict fetch(Exchange& x, Work& w) const;
+  Verdict fetch_for_one(Exchange& x, Work& w) const;
   Verdict go(Exchange& x, Work& w) const;
   Verdict waited(Exchange& x, const Waited& waited) const;
   Verdict serve(Exchange& x, Work& w, CacheWord word) const;
+  Verdict serve_parts(Exchange& x, const Work& w, RangeWish wish, const std::vector<ByteRange>& ranges, const Headers& fields) const;
+  void describe_stored(Exchange& x, const Work& w, Headers& reply) const;
   bool send_errand(Exchange& x, Work& w) const;
   void ask_for_change(Exchange& x, Work& w) const;
   Verdict judge(Exchange& x, Work& w) const;
   Verdict freshen(Exchange& x, Work& w) const;
+  bool update(Exchange& x, Work& w, const Headers& news) const;
+  void compare_head(Exchange& x, Work& w) const;
   bool plan(Exchange& x, Work& w) const;
   void describe(Exchange& x, const CacheReport& report, Headers& into) const;
   Verdict shared(Exchange& x, const SharedAnswer& answer) const;

@@ -173,10 +173,10 @@ void ResponseStore::note(Exchange& x, StoreKey key, std::string_view what, const
 
 // Variants need no note: what is fetched for an old list is stored where a new one does not lead.
 void ResponseStore::invalidate(Exchange& x, StoreKey url) {
-  zone_->remove(url);
+  const bool known = zone_->remove(url);
   StoredFacts facts;
   facts.kind = StoredKind::change;
-  if (zone_->is_leased(url, loop_.now_ms())) note(x, url, "change", facts);
+  if (known || zone_->is_leased(url, loop_.now_ms())) note(x, url, "change", facts);
 }
 
 void ResponseStore::await(StoreWait& waiter) {

@@ -21,7 +21,7 @@ namespace goma::http {
 
 namespace {
 
-constexpr std::string_view response_word = "goma-response-2";
+constexpr std::string_view response_word = "goma-response-3";
 constexpr std::string_view names_word = "goma-names-2";
 constexpr std::string_view pass_word = "goma-pass-2";
 constexpr uint64_t least_deflated = 512;
@@ -87,7 +87,7 @@ bool unpacked(std::string& body, bool deflated, uint64_t size) {
 
 void pack_facts(core::Pack& into, const StoredFacts& facts) {
   const Freshness& f = facts.freshness;
-  for (const int64_t n : {int64_t{facts.status}, facts.stored_ms, f.age_s, f.lifetime_s, f.stale_while_revalidate_s, f.stale_if_error_s, int64_t{f.must_revalidate}}) into.number(static_cast<uint64_t>(n));
+  for (const int64_t n : {int64_t{facts.status}, facts.stored_ms, f.age_s, f.lifetime_s, f.stale_while_revalidate_s, f.stale_if_error_s, int64_t{f.must_revalidate}, int64_t{f.for_anyone}}) into.number(static_cast<uint64_t>(n));
 }
 
 StoredFacts unpack_facts(core::Unpack& from) {
@@ -95,7 +95,7 @@ StoredFacts unpack_facts(core::Unpack& from) {
   StoredFacts facts;
   facts.status = static_cast<int>(number());
   facts.stored_ms = number();
-  facts.freshness = {number(), number(), number(), number(), number() != 0};
+  facts.freshness = {number(), number(), number(), number(), number() != 0, number() != 0};
   return facts;
 }
 

@@ -16,7 +16,7 @@ constexpr uint64_t fingerprint() {
   const auto add = [&hash](std::string_view text) {
     for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   };
-  add("goma stored response 2;");
+  add("goma stored response 3;");
 #define GOMA_HEADER(id, name, trailer) add(name), add(";");
 #include "http/header_names.def"
 #undef GOMA_HEADER
@@ -24,6 +24,8 @@ constexpr uint64_t fingerprint() {
 }
 
 constexpr uint64_t form = fingerprint();
+
+constexpr unsigned must_revalidate_flag = 1, for_anyone_flag = 2;
 
 struct HeadForm {
   uint64_t form;
@@ -33,7 +35,7 @@ struct HeadForm {
   uint64_t number;
   uint32_t kind;
   uint16_t status;
-  uint16_t must_revalidate;
+  uint16_t flags;
   uint16_t fields;
   uint16_t tags;
   uint32_t text_bytes;
@@ -68,7 +70,7 @@ HeadForm form_of(const StoredFacts& facts) {
   f.lifetime_s = facts.freshness.lifetime_s;
   f.while_revalidate_s = facts.freshness.stale_while_revalidate_s;
   f.if_error_s = facts.freshness.stale_if_error_s;
-  f.must_revalidate = facts.freshness.must_revalidate ? 1 : 0;
+  f.flags = static_cast<uint16_t>((facts.freshness.must_revalidate ? must_revalidate_flag : 0) | (facts.freshness.for_anyone ? for_anyone_flag : 0));
   f.number = facts.number;
   f.kind = static_cast<uint32_t>(facts.kind);
   f.status = static_cast<uint16_t>(facts.status);
@@ -81,7 +83,7 @@ StoredFacts facts_of(const HeadForm& f) {
   facts.status = f.status;
   facts.stored_ms = f.stored_ms;
   facts.purge = f.purge;
-  facts.freshness = {f.age_s, f.lifetime_s, f.while_revalidate_s, f.if_error_s, f.must_revalidate != 0};
+  facts.freshness = {f.age_s, f.lifetime_s, f.while_revalidate_s, f.if_error_s, (f.flags & must_revalidate_flag) != 0, (f.flags & for_anyone_flag) != 0};
   facts.number = f.number;
   return facts;
 }

@@ -47,6 +47,44 @@ std::string_view accepted_encodings(core::Arena& arena, const Headers& request) 
   return arena.copy(text);
 }
 
+// A list without the white space around its commas, which must not stand in quotes.
+std::string_view plain_list(core::Arena& arena, std::string_view value) {
+  if (value.find(',') == std::string_view::npos || value.find('"') != std::string_view::npos) return core::trim(value);
+  char* out = arena.array<char>(value.size());
+  size_t used = 0;
+  while (true) {
+    const size_t comma = value.find(',');
+    for (const char c : core::trim(value.substr(0, comma))) out[used++] = c;
+    if (comma == std::string_view::npos) return {out, used};
+    out[used++] = ',';
+    value.remove_prefix(comma + 1);
+  }
+}
+
+// In thousandths (RFC 9110 12.4.2); what is no weight counts as the highest.
+int weight_of(std::string_view item) {
+  const size_t q = item.find(";q=");
+  if (q == std::string_view::npos) return 1000;
+  const std::string_view text = item.substr(q + 3);
+  if (text.empty() || text.front() != '0') return 1000;
+  int weight = 0;
+  for (size_t i = 2; i < 5; ++i) weight = weight * 10 + (i < text.size() && core::is_digit(text[i]) ? text[i] - '0' : 0);
+  return weight;
+}
+
+std::string_view languages(core::Arena& arena, const Headers& request) {
+  std::vector<std::string> items;
+  each_list_item(request, HeaderId::accept_language, [&](std::string_view item) {
+    std::string plain = core::to_lower(item);
+    std::erase_if(plain, core::is_space);
+    items.push_back(std::move(plain));
+  });
+  std::stable_sort(items.begin(), items.end(), [](const std::string& a, const std::string& b) { return weight_of(a) > weight_of(b); });
+  std::string text;
+  for (const std::string& item : items) text.append(item).append(",");
+  return arena.copy(text);
+}
+
 }  // namespace
 
 void add_vary_names(core::Arena& arena, const Headers& response, std::span<const std::string> ignored, Headers& into) {
@@ -82,11 +120,13 @@ bool same_names(const Headers& a, const Headers& b) {
 std::string_view vary_value(core::Arena& arena, const Headers& request, std::string_view name) {
   const HeaderId id = header_id(name);
   if (id == HeaderId::accept_encoding) return accepted_encodings(arena, request);
+  if (id == HeaderId::accept_language && request.find(id) != nullptr) return arena.join("=", languages(arena, request));
   std::string_view value;
   bool first = true;
   for (const Header& h : request) {
     if (h.id != id || (id == HeaderId::other && !core::iequals(h.name, name))) continue;
-    value = first ? arena.join("=", h.value) : arena.join(value, ", ", h.value);  // an empty field is not an absent one
+    const std::string_view line = plain_list(arena, h.value);
+    value = first ? arena.join("=", line) : arena.join(value, ",", line);  // an empty field is not an absent one
     first = false;
   }
   return value;

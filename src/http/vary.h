@@ -4,7 +4,8 @@
 // the values that make one variant.
 //
 // The one idea: a value is made plain only where that cannot join what a backend keeps apart. Of Accept-Encoding only
-// the set of what is accepted counts, all other values count as they are.
+// the set of what is accepted counts, of Accept-Language also the case does not, nor the order of what has other weights;
+// of all others white space around commas and the division into lines.
 #pragma once
 
 #include <span>

@@ -21,11 +21,12 @@ namespace goma::mod {
 
 namespace {
 
+constexpr int64_t goma_max_ttl = 300;
 constexpr int64_t longest_s = 10 * 365 * 86'400;
 constexpr int goma_excludes[] = {301, 302, 307, 308};  // of those below 400
 
 struct HttpCacheConf {
-  int64_t max_ttl = 300;
+  std::optional<int64_t> max_ttl;
   int64_t max_stale = 0;
   core::Size memory_limit{uint64_t{64} << 20};
   bool disable_cache_status_header = false;
@@ -35,7 +36,7 @@ struct HttpCacheConf {
   std::vector<std::string> query_params_to_cache;
   bool cache_private_responses = false;
   std::vector<std::string> ignore_vary;
-  std::string ttl_policy = "rfc";
+  std::optional<std::string> ttl_policy;
   core::TextMap negative_ttl;
   std::optional<core::Duration> stale_while_revalidate;
   std::optional<core::Duration> stale_if_error;
@@ -48,20 +49,20 @@ struct HttpCacheConf {
   core::Size shared_max_entry_size{uint64_t{256} << 10};
 };
 
-constexpr std::string_view policies[] = {"rfc", "strict", "override"};
+constexpr std::string_view policies[] = {"rfc", "goma", "override"};
 
 constexpr core::Field fields[] = {
-    core::field<&HttpCacheConf::max_ttl>("maxTtl", "Seconds a response is fresh when it does not say for how long, and the most it gets when it does.", core::range(1, longest_s)),
+    core::field<&HttpCacheConf::max_ttl>("maxTtl", "The most seconds that a response is fresh, and how long one is that says nothing, unless ttlPolicy is rfc.", core::range(1, longest_s)),
     core::field<&HttpCacheConf::max_stale>("maxStale", "Seconds after that in which it may be served stale: while it is validated, on errors of the backend, and for requests with max-stale.", core::range(0, longest_s)),
     core::field<&HttpCacheConf::memory_limit>("memoryLimit", "Shared memory for responses; that of all caches is one store of the host.", core::example("256Mi")),
     core::field<&HttpCacheConf::disable_cache_status_header>("disableCacheStatusHeader", "Do not send X-Cache-Status, X-Goma-Cache-Reason and Cache-Status."),
     core::field<&HttpCacheConf::cacheable_status_codes>("cacheableStatusCodes", "Only responses with these statuses are stored.", core::range(200, 599)),
-    core::field<&HttpCacheConf::excluded_response_codes>("excludedResponseCodes", "Statuses, or ranges of them, that are not stored; 301, 302, 307 and 308 when nothing is written.", core::example("500-599")),
+    core::field<&HttpCacheConf::excluded_response_codes>("excludedResponseCodes", "Statuses, or ranges of them, that are not stored; 301, 302, 307 and 308 when nothing is written and ttlPolicy is not rfc.", core::example("500-599")),
     core::field<&HttpCacheConf::include_query_in_key>("includeQueryInKey", "Whether the query makes a difference; it does unless this is false."),
     core::field<&HttpCacheConf::query_params_to_cache>("queryParamsToCache", "Only these parameters of the query make a difference.", core::example("lang")),
     core::field<&HttpCacheConf::cache_private_responses>("cachePrivateResponses", "Store responses to requests with credentials too, for each client's own."),
     core::field<&HttpCacheConf::ignore_vary>("ignoreVary", "Request fields that make no difference although responses say so in Vary.", core::example("User-Agent")),
-    core::field<&HttpCacheConf::ttl_policy>("ttlPolicy", "rfc: responses are believed, up to maxTtl; strict: those that say nothing are fresh for a tenth of their age; override: always maxTtl.", core::one_of(policies), core::addition),
+    core::field<&HttpCacheConf::ttl_policy>("ttlPolicy", "rfc: as RFC 9111 says, and where there is no maxTtl; goma: responses are believed, those that say nothing are fresh for maxTtl, and where there is one; override: always maxTtl.", core::one_of(policies), core::addition),
     core::field<&HttpCacheConf::negative_ttl>("negativeTtl", "Seconds that responses with a status are fresh, which are then stored too.", core::addition),
     core::field<&HttpCacheConf::stale_while_revalidate>("staleWhileRevalidate", "How long a stale response may be served while it is validated, where responses do not say; maxStale when nothing is written.", core::example("30s"), core::addition),
     core::field<&HttpCacheConf::stale_if_error>("staleIfError", "How long a stale response may stand in for an error of the backend, where responses do not say; maxStale when nothing is written.", core::example("1h"), core::addition),
@@ -112,8 +113,10 @@ class RuleMaker {
   http::ResponseCacheRule make() {
     http::ResponseCacheRule rule;
     rule.key = {context_.conf.name.text, conf_.include_query_in_key.value_or(true), conf_.query_params_to_cache, conf_.cache_private_responses};
-    rule.freshness.ttl = static_cast<http::FreshnessRule::Ttl>(std::find(std::begin(policies), std::end(policies), conf_.ttl_policy) - std::begin(policies));
-    rule.freshness.max_s = conf_.max_ttl;
+    const std::string_view policy = conf_.ttl_policy ? std::string_view(*conf_.ttl_policy) : conf_.max_ttl ? policies[1] : policies[0];
+    rule.freshness.ttl = static_cast<http::FreshnessRule::Ttl>(std::find(std::begin(policies), std::end(policies), policy) - std::begin(policies));
+    rfc_ = rule.freshness.ttl == http::FreshnessRule::Ttl::rfc;
+    rule.freshness.max_s = conf_.max_ttl.value_or(rfc_ ? http::CacheControl::longest : goma_max_ttl);
     rule.freshness.max_stale_s = conf_.max_stale;
     rule.freshness.stale_while_revalidate_s = conf_.stale_while_revalidate ? conf_.stale_while_revalidate->ms() / 1000 : conf_.max_stale;
     rule.freshness.stale_if_error_s = conf_.stale_if_error ? conf_.stale_if_error->ms() / 1000 : conf_.max_stale;
@@ -140,12 +143,12 @@ class RuleMaker {
   }
 
   void add_statuses(http::ResponseCacheRule& rule) {
-    for (int status = 200; status < 400 && conf_.cacheable_status_codes.empty(); ++status) rule.statuses[static_cast<size_t>(status)] = true;
+    for (int status = 200; status < (rfc_ ? 600 : 400) && conf_.cacheable_status_codes.empty(); ++status) rule.statuses[static_cast<size_t>(status)] = true;
     for (const int status : conf_.cacheable_status_codes) {
       if (!http::is_storable_status(status)) error("cacheableStatusCodes", std::to_string(status), fmt::format("cacheableStatusCodes: a response with status {} is never stored", status));
       rule.statuses[static_cast<size_t>(status)] = true;
     }
-    if (conf_.excluded_response_codes.empty() && conf_.cacheable_status_codes.empty()) {
+    if (conf_.excluded_response_codes.empty() && conf_.cacheable_status_codes.empty() && !rfc_) {
       for (const int status : goma_excludes) rule.statuses[static_cast<size_t>(status)] = false;
     }
     for (const std::string& text : conf_.excluded_response_codes) {
@@ -180,6 +183,7 @@ class RuleMaker {
 
   http::BuildContext& context_;
   const HttpCacheConf& conf_;
+  bool rfc_ = false;
 };
 
 std::unique_ptr<http::Middleware> make(http::BuildContext& context) {

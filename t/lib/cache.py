@@ -54,6 +54,9 @@ def page(body="page", status=200, **fields):
 
 
 def cache(name="cache", paths=("/",), **rule):
+    """As in a Goma file: what says nothing is fresh for maxTtl, 300 s, unless a ttlPolicy is given."""
+    if "ttlPolicy" not in rule:
+        rule.setdefault("maxTtl", 300)
     return middleware(name, "httpCache", rule, paths=list(paths))
 
 

@@ -68,8 +68,8 @@ void conditions() {
 void fields_and_304() {
   CHECK(goma::http::belongs_to_304(HeaderId::etag, "ETag") && goma::http::belongs_to_304(HeaderId::other, "content-location"));
   CHECK(!goma::http::belongs_to_304(HeaderId::content_type, "Content-Type") && !goma::http::belongs_to_304(HeaderId::other, "X-A"));
-  CHECK(goma::http::outlives_304(HeaderId::content_encoding, "Content-Encoding") && goma::http::outlives_304(HeaderId::set_cookie, "Set-Cookie"));
-  CHECK(!goma::http::outlives_304(HeaderId::cache_control, "Cache-Control") && !goma::http::outlives_304(HeaderId::other, "X-A"));
+  CHECK(goma::http::outlives_304(HeaderId::content_encoding) && goma::http::outlives_304(HeaderId::set_cookie));
+  CHECK(!goma::http::outlives_304(HeaderId::cache_control) && !goma::http::outlives_304(HeaderId::etag));
 }
 
 std::string names(const Fields& response, const std::vector<std::string>& ignored = {}, const std::vector<std::string>& known = {}) {
