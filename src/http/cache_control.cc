@@ -28,6 +28,7 @@ Directive take_apart(std::string_view item) {
   const size_t equals = item.find('=');
   if (equals == std::string_view::npos) return {item, {}, false};
   Directive d{core::trim(item.substr(0, equals)), item.substr(equals + 1), true};
+  if (equals != 0 && core::is_space(item[equals - 1])) d.value = " ";
   if (d.value.size() >= 2 && d.value.front() == '"' && d.value.back() == '"') d.value = d.value.substr(1, d.value.size() - 2);
   return d;
 }
