@@ -34,6 +34,7 @@ if tonumber(ms) < least_ms or (tonumber(ms) == least_ms and tonumber(sequence) <
   redis.call('XDEL', KEYS[1], id)
   id = redis.call('XADD', KEYS[1], ARGV[1] .. '-' .. (least + 1), 'p', ARGV[5], 'n', n)
 end
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('PUBLISH', ARGV[4], id .. ' ' .. ARGV[5])
 return id)";
 
@@ -91,10 +92,10 @@ uint64_t Purge::apply(CacheZone& zone, uint64_t number) const {
 
 void Purge::announce(Redis& redis, uint64_t after, RedisCall& call) const {
   static const RedisScript script(announce_text);
-  const std::string said = text(), channel = redis.named(purge_channel), most = std::to_string(purges_kept);
+  const std::string said = text(), channel = redis.named(purge_channel), most = std::to_string(purges_kept), kept = std::to_string(purges_kept_ms);
   const std::string least_ms = std::to_string(after >> (sequence_bits + own_bits));
   const std::string least = std::to_string(after >> own_bits & ((1 << sequence_bits) - 1));
-  const std::string_view keys[] = {purge_stream}, arguments[] = {least_ms, least, most, channel, said};
+  const std::string_view keys[] = {purge_stream}, arguments[] = {least_ms, least, most, channel, said, kept};
   redis.run(script, keys, arguments, call);
 }
 

@@ -52,5 +52,7 @@ struct Purge {
 inline constexpr std::string_view purge_channel = "goma:purges";
 inline constexpr std::string_view purge_stream = "goma:purges:log";
 inline constexpr int64_t purges_kept = 120'000;  // about; some 15 MB
+// The stream is forgotten that long after the last purge; what is stored in Redis lives less long.
+inline constexpr int64_t purges_kept_ms = int64_t{31} * 86'400'000;
 
 }  // namespace goma::core

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Values to and from bytes, and the walk of one fetch. Texts that are worth it are deflated: those of a middle size, so
-// that the loop is not held up, and only when a tenth is saved.
+// Values to and from bytes, and the walk of one fetch. Texts that are worth it are deflated: those whose beginning
+// shrinks by a tenth, and none so large that the loop is held up (5 ms for the largest).
 #include "http/shared_store.h"
 
 #include <zlib.h>
@@ -25,8 +25,11 @@ constexpr std::string_view response_word = "goma-response-3";
 constexpr std::string_view names_word = "goma-names-2";
 constexpr std::string_view pass_word = "goma-pass-2";
 constexpr uint64_t least_deflated = 512;
-constexpr uint64_t most_deflated = 64 << 10;
+constexpr uint64_t most_deflated = 1 << 20;
+constexpr size_t sample_bytes = 4 << 10;
+constexpr uint64_t most_value_bytes = 15 << 20;  // less than the longest reply that is read (core/redis_settings.h)
 constexpr int64_t poll_ms = 20;
+constexpr int64_t longest_life_ms = core::purges_kept_ms - int64_t{86'400'000};  // what was purged is known for longer
 constexpr size_t most_fields = 256;
 
 // A value begins with the number of the purge that it goes by, in hexadecimal digits of this many: scripts compare them.
@@ -61,17 +64,23 @@ std::string variant_name(Exchange& x, std::string_view name, const StoreQuestion
   return std::string(name) + ":" + core::sha256_hex(texts.bytes());
 }
 
+// Empty when it does not save a tenth.
+std::string deflate(std::string_view text) {
+  uLongf length = ::compressBound(text.size());
+  std::string out(length, '\0');
+  if (::compress2(reinterpret_cast<Bytef*>(out.data()), &length, reinterpret_cast<const Bytef*>(text.data()), text.size(), 1) != Z_OK) return {};
+  out.resize(length > text.size() - text.size() / 10 ? 0 : length);
+  return out;
+}
+
 // Deflated, or as it is when that does not pay.
 std::string packed(const std::string& body, bool& deflated) {
   deflated = false;
   if (body.size() < least_deflated || body.size() > most_deflated) return body;
-  uLongf length = ::compressBound(body.size());
-  std::string out(length, '\0');
-  if (::compress2(reinterpret_cast<Bytef*>(out.data()), &length, reinterpret_cast<const Bytef*>(body.data()), body.size(), 1) != Z_OK) return body;
-  if (length > body.size() - body.size() / 10) return body;
-  deflated = true;
-  out.resize(length);
-  return out;
+  if (body.size() > 2 * sample_bytes && deflate(std::string_view(body).substr(0, sample_bytes)).empty()) return body;
+  std::string out = deflate(body);
+  deflated = !out.empty();
+  return deflated ? out : body;
 }
 
 // False: it is not what was packed.
@@ -148,9 +157,9 @@ void SharedStore::forget(core::Redis& redis, std::string_view name) {
 }
 
 void SharedStore::put(Exchange& x, std::string_view name, const StoreQuestion& question, const StoredResponse& response, const Headers& names, uint64_t most_bytes) {
-  if (response.size() > most_bytes || !usable(x)) return;
+  if (response.size() > std::min(most_bytes, most_value_bytes) || !usable(x)) return;
   const Freshness& f = response.facts().freshness;
-  const int64_t life_ms = (f.lifetime_s - f.age_s + std::max(f.stale_while_revalidate_s, f.stale_if_error_s)) * 1000;
+  const int64_t life_ms = std::min((f.lifetime_s - f.age_s + std::max(f.stale_while_revalidate_s, f.stale_if_error_s)) * 1000, longest_life_ms);
   if (life_ms <= 0) return;
   std::string body;
   for (size_t i = 0; i < response.pieces(); ++i) body += response.piece(i);
