@@ -44,14 +44,16 @@ void add_claims(Texts& key, const Headers& headers, core::Arena& arena) {
   }
 }
 
-// A path as it is forwarded, and a query.
+// A host, a path as it is forwarded, and a query.
 struct Target {
-  CanonicalPath path;
+  std::string_view host;
+  const CanonicalPath* path;
   std::string_view query;
   bool has_query = false;
 };
 
-Target target_of(const Exchange& x) { return {x.path(), x.query(), x.has_query()}; }
+std::string_view host_of(const Exchange& x) { return without_default_port(x.request().host, x.client().scheme); }
+Target target_of(const Exchange& x) { return {host_of(x), &x.path(), x.query(), x.has_query()}; }
 
 // RFC 3986 5.2, for what has the scheme and host of the request.
 std::optional<Target> resolve(Exchange& x, std::string_view reference) {
@@ -64,22 +66,21 @@ std::optional<Target> resolve(Exchange& x, std::string_view reference) {
   if (reference.starts_with("//")) {
     const size_t end = std::min(reference.find_first_of("/?", 2), reference.size());
     const std::string_view host = without_default_port(reference.substr(2, end - 2), x.client().scheme);
-    if (!core::iequals(host, without_default_port(x.request().host, x.client().scheme))) return std::nullopt;
+    if (!core::iequals(host, host_of(x))) return std::nullopt;
     reference.remove_prefix(end);
   } else if (const size_t colon = reference.find(':'); colon < reference.find_first_of("/?")) {
     return std::nullopt;  // another scheme
   } else if (reference.empty() || reference.front() == '?') {
-    const CanonicalPath& path = x.path();
-    return reference.empty() ? target_of(x) : Target{path, reference.substr(1), reference.size() > 1};
+    return reference.empty() ? target_of(x) : Target{host_of(x), &x.path(), reference.substr(1), reference.size() > 1};
   } else if (reference.front() != '/') {
     const std::string_view base = x.path().encoded;
     reference = x.arena().join(base.substr(0, base.rfind('/') + 1), reference);
   }
   const size_t mark = reference.find('?');
   const std::string_view query = mark == std::string_view::npos ? std::string_view() : reference.substr(mark + 1);
-  Target target{canonical_path(reference.substr(0, mark), x.arena()), query, !query.empty()};
-  if (!target.path.ok) return std::nullopt;
-  return target;
+  const auto* path = x.arena().make<CanonicalPath>(canonical_path(reference.substr(0, mark), x.arena()));
+  if (!path->ok) return std::nullopt;
+  return Target{host_of(x), path, query, !query.empty()};
 }
 
 template <class Texts>
@@ -111,21 +112,21 @@ void add_credentials(Texts& key, const Exchange& x) {
 
 Credentials credentials_of(const Exchange& x) {
   const Headers& headers = x.request().headers;
-  if (headers.find(HeaderId::cookie) != nullptr || !x.identity().empty()) return Credentials::others;
+  if (headers.has_any({HeaderId::cookie}) || !x.identity().empty()) return Credentials::others;
   if (x.client().tls != nullptr && x.client().tls->client != nullptr) return Credentials::others;
   for (const Header& h : headers) {
     if (claim_of(h.id, h.name) == Claim::person) return Credentials::others;
   }
-  return headers.find(HeaderId::authorization) != nullptr ? Credentials::authorization : Credentials::none;
+  return headers.has_any({HeaderId::authorization}) ? Credentials::authorization : Credentials::none;
 }
 
-std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule) {
+std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule, Credentials credentials) {
   const RequestHead& request = x.request();
   const Headers& headers = request.headers;
   if (request.upgrade) return "upgrade";
   if (request.body.framing == Framing::chunked || request.body.length != 0) return "request body";
-  if (!rule.personal && credentials_of(x) == Credentials::others) return "credentials";
-  if (headers.find(HeaderId::if_match) != nullptr || headers.find(HeaderId::if_unmodified_since) != nullptr) return "precondition";
+  if (!rule.personal && credentials == Credentials::others) return "credentials";
+  if (headers.has_any({HeaderId::if_match, HeaderId::if_unmodified_since})) return "precondition";
   if (headers.get(HeaderId::accept) == "text/event-stream") return "event stream";
   return misleads(headers) ? "misleading header" : std::string_view();
 }
@@ -135,8 +136,7 @@ namespace {
 // Everything that makes a URL of its own. What begins with a word of its own may be missing.
 template <class Texts>
 void add_identity(Texts& key, Exchange& x, const Target& target, const CacheKeyRule& rule, const Headers& fields) {
-  const std::string_view host = without_default_port(x.request().host, x.client().scheme);
-  key.add(x.route_name()).add(rule.middleware).add(x.client().scheme).add(host).add(target.path.encoded);
+  key.add(x.route_name()).add(rule.middleware).add(x.client().scheme).add(target.host).add(target.path->encoded);
   add_query(key, target, rule);
   add_claims(key, fields, x.arena());
   if (rule.personal) add_credentials(key, x);
@@ -155,7 +155,7 @@ struct TextList {
 static StoreQuestion question_of(Exchange& x, const ResponseStore& store, const Target& target, const CacheKeyRule& rule, const Headers& fields) {
   StoreKeyMaker key = store.key();
   add_identity(key, x, target, rule, fields);
-  return {key.made(), without_default_port(x.request().host, x.client().scheme), target.path, &fields};
+  return {key.made(), target.host, *target.path, &fields};
 }
 
 static std::string_view name_of(Exchange& x, const Target& target, const CacheKeyRule& rule, const Headers& fields) {

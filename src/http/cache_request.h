@@ -23,8 +23,6 @@ struct CacheKeyRule {
   bool personal = false;            // credentials are part of the key; else requests with some go past the cache
 };
 
-// Why a GET or HEAD goes past the cache; empty: it does not.
-std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule);
 // What tells who its client is. To be asked before anything is changed in it.
 enum class Credentials : unsigned char {
   none,
@@ -32,6 +30,8 @@ enum class Credentials : unsigned char {
   others,
 };
 Credentials credentials_of(const Exchange& x);
+// Why a GET or HEAD with such credentials goes past the cache; empty: it does not.
+std::string_view why_past_cache(const Exchange& x, const CacheKeyRule& rule, Credentials credentials);
 // The request in the store's terms; texts in the arena. fields: those of the request, to be valid as long.
 StoreQuestion store_question(Exchange& x, const ResponseStore& store, const CacheKeyRule& rule, const Headers& fields);
 

@@ -63,10 +63,11 @@ Verdict ResponseCache::on_request(Exchange& x) const {
     if (!is_safe(method)) w->role = Work::Role::invalidates;
     return Verdict::next();
   }
-  w->personal = s_.key.personal && credentials_of(x) != Credentials::none;
-  const std::string_view reason = why_past_cache(x, s_.key);
+  const Credentials credentials = credentials_of(x);
+  w->personal = s_.key.personal && credentials != Credentials::none;
+  w->authorized = !w->personal && credentials == Credentials::authorization;
+  const std::string_view reason = why_past_cache(x, s_.key, credentials);
   if (!reason.empty()) return past(*w, reason);
-  w->authorized = !w->personal && x.request().headers.find(HeaderId::authorization) != nullptr;
   if (!s_.ignores_requests) w->request = parse_request_cache_control(x.request().headers);
   if (w->request.no_store) return past(*w, "request no-store");
   return x.await<StoreLookup>(this, &ResponseCache::found, *w->store, w->question);
