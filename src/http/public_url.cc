@@ -64,6 +64,7 @@ std::string_view without_port(std::string_view host, bool drop) {
 }  // namespace
 
 std::string_view without_default_port(std::string_view host, std::string_view scheme) {
+  if (host.find(':') == std::string_view::npos) return host;  // no port at all: what most have
   return without_port(host, has_port(host, scheme == "https" ? 443 : 80));
 }
 
