@@ -68,6 +68,12 @@ rows.check("4.2.3: a Date that is none", {"Cache-Control": "max-age=60", "Date":
 rows.play("5.1: Age is told", [Reply(200, dated({"Cache-Control": "max-age=60", "Age": ["30", "7"]}), b"body")], ({}, "asked"), ({}, ("stored", 200, {"Age": "30"})))
 rows.play("6.6.1: Date stays", [Reply(200, lines({"Cache-Control": "max-age=600", "Date": http_date(-100)}), b"body")], ({}, "asked"), ({}, ("stored", {"Date": http_date(-100)})))
 
+for configuration, path in rows.paths():
+    rows.pages.answer(path, Reply(200, {"Cache-Control": "max-age=600"}, b"body"))
+    first = rows.goma.get(path)["Date"]
+    expect(wait_for(lambda: rows.goma.get(path)["Age"] != "0"), f"RFC 9110 6.6.1: a response grows older ({configuration})")
+    same(rows.goma.get(path)["Date"], first, f"and its Date stays when it came without one ({configuration})")
+
 # --- 5.2.1: requests
 
 for text, age, want in (("max-age=0", "0", "validated"), ("max-age=5", "10", "validated"), ("max-age=30", "10", "stored"), ("max-age=30, max-age=5", "10", "validated"), ('max-age="5"', "10", "validated"), ("max-age=x", "10", "validated"),

@@ -13,6 +13,7 @@
 #include "http/cache_words.h"
 #include "http/conditions.h"
 #include "http/errands.h"
+#include "http/request_id.h"
 #include "http/response_writer.h"
 #include "http/runtime.h"
 #include "http/vary.h"
@@ -383,6 +384,11 @@ static Headers* own_fields(Exchange& x) {
   return fields;
 }
 
+// RFC 9110 6.6.1: what has no Date was made when it was received.
+static void add_date(Exchange& x, Headers& fields) {
+  if (fields.get(HeaderId::date).empty()) fields.set(HeaderId::date, x.arena().copy(x.runtime().ids->date(x.runtime().loop.wall().tv_sec)));
+}
+
 // Gives the stored response the fields that this one has (RFC 9111 3.2). Whether it may be kept, and is.
 bool ResponseCache::update(Exchange& x, Work& w, const Headers& news) const {
   const StoredResponse& response = *w.place.response;
@@ -395,6 +401,7 @@ bool ResponseCache::update(Exchange& x, Work& w, const Headers& news) const {
   for (const Header& h : news) {
     if (!outlives_304(h.id)) fields.add(h.id, h.name, h.value);
   }
+  add_date(x, fields);
   StoredFacts facts = response.facts();
   const CacheControl said = parse_response_cache_control(fields);
   facts.stored_ms = w.store->wall_ms();
@@ -461,6 +468,7 @@ bool ResponseCache::plan(Exchange& x, Work& w) const {
   if (w.authorized && !facts.freshness.for_anyone) return false;
   if (!is_of_use(response.status, said, *fields, s_.freshness, facts.freshness)) return false;
   if (said.names_fields) drop_named_fields(*fields);
+  add_date(x, *fields);
   core::CacheZone::Draft draft = w.store->begin();
   if (!draft) return false;
   if (s_.freshness.ttl == FreshnessRule::Ttl::overriding && s_.status_headers) {

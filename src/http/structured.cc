@@ -90,6 +90,7 @@ class Cursor {
     text = {begin, static_cast<size_t>(rest_.data() - begin)};
     if (!take('.')) return true;
     kind = Kind::other;
+    text = {};
     const size_t fraction = while_(core::is_digit).size();
     return whole <= 12 && fraction >= 1 && fraction <= 3;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Dictionaries of structured fields (RFC 9651 3.2, 4.2.2), as far as cache directives need them: names with a boolean, an
+// Dictionaries of structured fields (RFC 8941 3.2, 4.2.2), as far as cache directives need them: names with a boolean, an
 // integer, or something else. The one idea: what breaks the grammar anywhere makes the whole field none.
 #pragma once
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What messages say about caching: the input is taken as values of Cache-Control, Vary, Accept-Encoding, If-None-Match
-// and dates. Whatever it is, reading ends, numbers stay in their range, and what is doubtful does not become storable.
+// What messages say about caching: the input is taken as values of Cache-Control, also of the targeted ones, Vary,
+// Accept-Encoding and -Language, If-None-Match, Range and dates. Whatever it is, reading ends, numbers stay in their range, and what is doubtful does not become storable.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
+#include <vector>
 
 #include "core/arena.h"
+#include "http/byte_ranges.h"
 #include "http/conditions.h"
 #include "http/freshness.h"
 #include "http/http_date.h"
@@ -31,7 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t from = 0; from <= text.size();) {  // one line, one field
     const size_t end = std::min(text.find('\n', from), text.size());
     const std::string_view line = text.substr(from, end - from);
-    for (const http::HeaderId id : {http::HeaderId::cache_control, http::HeaderId::vary, http::HeaderId::accept_encoding, http::HeaderId::expires, http::HeaderId::age, http::HeaderId::if_none_match}) fields.add(id, line);
+    for (const http::HeaderId id : {http::HeaderId::cache_control, http::HeaderId::vary, http::HeaderId::accept_encoding, http::HeaderId::accept_language, http::HeaderId::expires, http::HeaderId::age, http::HeaderId::if_none_match}) fields.add(id, line);
     from = end + 1;
   }
   const http::CacheControl cc = http::parse_response_cache_control(fields);
@@ -41,6 +43,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (cc.no_store && !cc.must_understand) must(!http::why_not_stored(200, {}, cc, fields, true).empty());
   static_cast<void>(http::parse_http_date(text, 1'000'000'000));
   static_cast<void>(http::is_not_modified(fields, fields, 1'000'000'000));
+  std::vector<http::ByteRange> ranges;
+  if (http::parse_byte_ranges(text, 1000, ranges) == http::RangeWish::parts) {
+    must(!ranges.empty() && ranges.size() <= http::most_byte_ranges);
+    for (const http::ByteRange range : ranges) must(range.first <= range.last && range.last < 1000);
+  }
+  http::drop_named_fields(fields);
+  http::Headers targeted(arena);
+  targeted.add("CDN-Cache-Control", text);
+  const http::CacheControl told = http::parse_response_cache_control(targeted);
+  must(told.max_age >= http::CacheControl::absent && told.max_age <= http::CacheControl::longest && (told.targeted || !told.given));
+  http::drop_named_fields(targeted);
   http::Headers names(arena);
   http::add_vary_names(arena, fields, {}, names);
   for (const http::Header& h : names) static_cast<void>(http::vary_value(arena, fields, h.name));
