@@ -149,7 +149,8 @@ def play(what, act, answer):
     before = resident(worker)
     same(ask(), answer, f"{what}: {answer}")
     grown = resident(worker) - before
-    expect(grown <= MEMORY and not problems, f"{what}: {grown} KiB", problems)
+    expect((grown <= MEMORY or SLOW > 1) and not problems,  # the sanitizers keep what was freed
+           f"{what}: {grown} KiB", problems)
     expect(goma.canary("/canary"), f"{what}: the next request is served")
     problems.clear()
 
