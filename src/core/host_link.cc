@@ -29,7 +29,6 @@ return {known, news})";
 
 constexpr size_t purges_at_once = 1000;
 constexpr std::string_view purges_text_count = "1000";
-constexpr int64_t clock_tolerance_ms = 20;
 constexpr std::string_view hosts_key = "goma:{hosts}";
 constexpr std::string_view flush_key = "goma:{hosts}:flush";  // in the same slot
 
@@ -105,6 +104,7 @@ void HostLink::configure(std::shared_ptr<const RedisSettings> settings) {
   // Only the first configuration of a master's life is a start; a reload never empties anything.
   if (presence_ && presence_->first_time()) flush_wanted_ = settings_ && settings_->flush_on_startup;
   if (!settings_ || !presence_) {
+    if (presence_) presence_->forget_time();
     for (RedisCall* call : {&beat_, &flush_, &read_bans_, &read_purges_, &telling_}) call->cancel();
     return timer_.stop();
   }
@@ -112,11 +112,6 @@ void HostLink::configure(std::shared_ptr<const RedisSettings> settings) {
   if (!subscribed_) redis_.subscribe(purge_channel, *this);
   subscribed_ = true;
   beat();
-}
-
-int64_t HostLink::wall_ms() const {
-  const timespec wall = loop_.wall();
-  return wall.tv_sec * 1000 + wall.tv_nsec / 1'000'000;
 }
 
 // ---------------------------------------------------------------- life signs
@@ -136,8 +131,7 @@ void HostLink::beat() {
 void HostLink::on_beat(const RedisResult& result) {
   if (!result.ok()) return;
   presence_->set_hosts(result.reply[0].integer(), loop_.now_ms());
-  const int64_t offset_ms = result.reply[1].integer() - wall_ms();
-  if (std::abs(offset_ms - presence_->clock_offset_ms()) > clock_tolerance_ms) presence_->set_clock_offset_ms(offset_ms);
+  presence_->set_time(result.reply[1].integer(), loop_.now_ms());
 }
 
 void HostLink::on_flushed(const RedisResult& result) {
@@ -161,7 +155,7 @@ void HostLink::on_flushed(const RedisResult& result) {
 void HostLink::on_subscribed() {
   read_purges();
   if (read_bans_.pending()) return;
-  const std::string now = std::to_string(wall_ms());
+  const std::string now = std::to_string(presence_->time_ms(loop_));
   const std::string_view old[] = {"ZREMRANGEBYSCORE", ban_set, "-inf", now};
   redis_.post(ban_set, old);
   const std::string_view words[] = {"ZRANGEBYSCORE", ban_set, now, "+inf", "WITHSCORES", "LIMIT", "0", "4096"};
@@ -186,7 +180,7 @@ void HostLink::on_message(std::string_view channel, std::string_view message) {
 
 void HostLink::impose(std::string_view identity, int64_t until_ms) {
   const std::optional<Ban> ban = Ban::from_identity(identity);
-  const int64_t left_ms = until_ms - wall_ms();
+  const int64_t left_ms = until_ms - presence_->time_ms(loop_);
   if (!ban || !bans_ || left_ms <= 0 || zone_->banned_until(ban->number(*zone_), now_ns()) != 0) return;
   bans_->impose(*ban, now_ns(), now_ns() + left_ms * 1'000'000);
   log::warn("a client is banned, says another host", {{"route", ban->route}, {"middleware", ban->middleware}, {"client", ban->shown}, {"seconds", left_ms / 1000}});

@@ -64,7 +64,6 @@ class HostLink final : private RedisListener {
   CacheZone* cache();
   void impose(std::string_view identity, int64_t until_ms);
   int64_t now_ns() const { return loop_.now_us() * 1000; }
-  int64_t wall_ms() const;
 
   Loop& loop_;
   Slab& slab_;

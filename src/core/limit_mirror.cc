@@ -25,6 +25,7 @@ constexpr int64_t longest_ns = 1'000'000 * second_ns;
 constexpr int64_t much = 32;               // a posting is due soon when it owes that part of the capacity
 constexpr int64_t margin = 4;              // that part of the capacity may be forgotten with a primary
 constexpr size_t postings_per_tick = 1024;
+constexpr int64_t kept_longer_ms = 60'000;  // than a window lasts, for hosts that post late
 constexpr int64_t pending_ns = 60 * second_ns;  // how long a killed worker's unposted requests count on its host
 
 // What a host took of a bucket since `age` seconds ago; how long the bucket will take to be full again. The debt that the
@@ -58,7 +59,7 @@ local last = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
 if tonumber(ARGV[2]) > last then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
   redis.call('HINCRBY', KEYS[1], 'n', ARGV[3])
-  redis.call('PEXPIREAT', KEYS[1], ARGV[4])
+  redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
 return tonumber(redis.call('HGET', KEYS[1], 'n') or '0'))";
 
@@ -68,7 +69,7 @@ if KEYS[2] then before = tonumber(redis.call('HGET', KEYS[2], 'n') or '0') end
 local count = tonumber(redis.call('HGET', KEYS[1], 'n') or '0')
 if count + 1 > ARGV[1] - math.floor(before * ARGV[2]) then return {0, count, before} end
 redis.call('HINCRBY', KEYS[1], 'n', 1)
-redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {1, count + 1, before})";
 
 const RedisScript& settle_level_script() {
@@ -108,7 +109,6 @@ struct LimitMirror::Account {
   int64_t interval_ns = 0;  // of a level; 0: a count
   int64_t capacity_ns = 0;
   int64_t until_ns = 0;     // of a count
-  int64_t keep_until_ms = 0;
   bool apart = false;       // some of `taken` was taken while apart
   uint32_t taken = 0;       // not posted
   uint32_t posted = 0;      // on its way
@@ -179,7 +179,6 @@ LimitMirror::Account* LimitMirror::open_count(const Tally& tally, std::string ke
   Account* account = open(tally.id, std::move(key));
   if (account == nullptr) return nullptr;
   account->until_ns = tally.until_ns;
-  account->keep_until_ms = tally.keep_until_ms;
   return account;
 }
 
@@ -286,7 +285,7 @@ void LimitMirror::post(Account& account) {
   const std::string n = std::to_string(account.posted);
   if (account.sequence == 0) account.sequence = ++sequence_;
   const std::string sequence = std::to_string(account.sequence);
-  const std::string keep = std::to_string(account.keep_until_ms);
+  const std::string keep = std::to_string(std::max<int64_t>(account.until_ns / 1'000'000 - loop_.now_ms(), 0) + kept_longer_ms);
   const std::string_view arguments[] = {incarnation_, sequence, n, keep};
   redis_.run(settle_count_script(), keys, arguments, account.call);
 }

@@ -80,7 +80,6 @@ class LimitMirror {
   struct Tally {
     uint64_t id;            // of the zone's count
     int64_t until_ns;       // when the count ends, monotonic
-    int64_t keep_until_ms;  // when Redis may forget it, wall clock
   };
   // One was added to a count.
   template <class Name>
@@ -103,7 +102,7 @@ class LimitMirror {
   int64_t known_debt_ns(const Bucket& bucket, int64_t posted) const;
   // How exact limits ask Redis; what they learn goes into the zone as well.
   static const RedisScript& take_script();   // KEYS key; ARGV interval, capacity, known debt in seconds -> taken, debt in seconds
-  static const RedisScript& count_script();  // KEYS this and the last window; ARGV limit, share of the last, keep until in ms -> taken, count, before
+  static const RedisScript& count_script();  // KEYS this and the last window; ARGV limit, share of the last, keep for so many ms -> taken, count, before
 
  private:
   struct Account;

@@ -14,6 +14,7 @@
 
 namespace goma::core {
 
+class Loop;
 class Slab;
 
 class Presence {
@@ -28,9 +29,12 @@ class Presence {
   int64_t hosts() const;
   // More are believed at once; fewer when that has been so for a while: a replica that takes over may have forgotten some.
   void set_hosts(int64_t hosts, int64_t now_ms);
-  // What the clock of Redis is ahead of this host's wall clock, as far as it matters: 0 without Redis.
-  int64_t clock_offset_ms() const;
-  void set_clock_offset_ms(int64_t ms);
+  // The time that all hosts agree on, that of Redis, in milliseconds since the Unix epoch; the host's own until Redis has told
+  // it. It goes on by the monotonic clock, so that a step of the host's own changes nothing that others see.
+  int64_t time_ms(const Loop& loop) const;
+  void set_time(int64_t time_ms, int64_t now_ms);
+  // There is no Redis any more.
+  void forget_time();
   // This host's own name: 16 hexadecimal digits, drawn at random for the life of the slab.
   std::string name() const;
   // True once in the life of the slab.

@@ -13,7 +13,7 @@ void HostLimits::ban(const core::Ban& ban, int64_t for_ns) {
   runtime_.bans->impose(ban, now_ns_, now_ns_ + for_ns);
   const std::optional<std::string> identity = ban.identity();
   if (mirror() == nullptr || !identity) return;
-  const int64_t until_ms = (wall_ns() + for_ns) / 1'000'000;
+  const int64_t until_ms = (time_ns() + for_ns) / 1'000'000;
   const std::string until = std::to_string(until_ms), seconds = std::to_string((for_ns + 999'999'999) / 1'000'000'000);
   const std::string message = core::BanNews{runtime_.presence->name(), false, until_ms, *identity}.message();
   const std::string_view keep[] = {"ZADD", core::ban_set, until, *identity};

@@ -56,8 +56,9 @@ class HostLimits {
   core::Redis& redis() const { return *runtime_.redis; }
   int64_t now_ns() const { return now_ns_; }
 
-  // The wall clock, nanoseconds since the Unix epoch.
-  int64_t wall_ns() const {
+  // The time that hosts agree on, nanoseconds since the Unix epoch; this host's own without Redis.
+  int64_t time_ns() const {
+    if (runtime_.presence != nullptr) return runtime_.presence->time_ms(runtime_.loop) * 1'000'000;
     const timespec wall = runtime_.loop.wall();
     return static_cast<int64_t>(wall.tv_sec) * 1'000'000'000 + wall.tv_nsec;
   }

@@ -76,7 +76,7 @@ LimitDecision Limiter::from_bucket(Exchange& x, HostLimits& limits, const LimitQ
   return bucket_decision(question, level.taken, level.debt_ns);
 }
 
-// Windows follow the wall clock, as people expect of a minute.
+// Windows follow the clock that hosts agree on, and begin where people expect a minute to.
 LimitDecision Limiter::from_window(Exchange& x, HostLimits& limits, const LimitQuestion& question) const {
   core::LimitMirror* mirror = limits.mirror();
   const bool slides = !question.last_period.empty();
@@ -86,7 +86,7 @@ LimitDecision Limiter::from_window(Exchange& x, HostLimits& limits, const LimitQ
   const int64_t kept_ns = question.left_ns + (slides ? question.length_ns : 0);
   const auto price = static_cast<uint32_t>(mirror == nullptr ? 1 : std::min<int64_t>(mirror->share(), 1'000));
   const std::optional<uint32_t> count = limits.count(current, static_cast<uint32_t>(room), kept_ns, false, price);
-  if (count && mirror != nullptr) mirror->counted({current, limits.now_ns() + kept_ns, (limits.wall_ns() + kept_ns) / 1'000'000 + 60'000}, [&] { return window_name(x, question, question.period); });
+  if (count && mirror != nullptr) mirror->counted({current, limits.now_ns() + kept_ns}, [&] { return window_name(x, question, question.period); });
   return window_decision(question, count.has_value(), count ? *count : limits.counted(current), before);
 }
 
@@ -107,7 +107,7 @@ void SharedTake::start() {
   const int64_t kept_ns = question_.left_ns + question_.length_ns;
   const std::string now = window_name(x_, question_, question_.period), last = window_name(x_, question_, question_.last_period);
   const std::string capacity = std::to_string(question_.capacity), share = seconds(portion(question_.left_ns, second_ns, question_.length_ns));
-  const std::string keep = std::to_string((limits.wall_ns() + kept_ns) / 1'000'000);
+  const std::string keep = std::to_string(kept_ns / 1'000'000 + 1);
   const std::string_view keys[] = {now, last}, arguments[] = {capacity, share, keep};
   redis.run(core::LimitMirror::count_script(), {keys, question_.last_period.empty() ? size_t{1} : size_t{2}}, arguments, call_);
 }

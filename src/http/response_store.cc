@@ -95,8 +95,9 @@ bool ResponseStore::provide(core::Slab& slab, uint64_t bytes) {
 ResponseStore* ResponseStore::of(Exchange& x) { return x.runtime().responses; }
 
 int64_t ResponseStore::wall_ms() const {
+  if (presence_ != nullptr) return presence_->time_ms(loop_);
   const timespec wall = loop_.wall();
-  return static_cast<int64_t>(wall.tv_sec) * 1000 + wall.tv_nsec / 1'000'000 + (presence_ != nullptr ? presence_->clock_offset_ms() : 0);
+  return static_cast<int64_t>(wall.tv_sec) * 1000 + wall.tv_nsec / 1'000'000;
 }
 
 void ResponseStore::count(std::string_view outcome) {

@@ -61,8 +61,8 @@ class Quota final : public http::Middleware {
 
  private:
   http::LimitQuestion question_of(http::Exchange& x, const http::HostLimits& limits) const {
-    const int64_t wall_ns = limits.wall_ns();
-    const http::Calendar::Span& span = span_at(wall_ns / second_ns);
+    const int64_t time_ns = limits.time_ns();
+    const http::Calendar::Span& span = span_at(time_ns / second_ns);
     return {.id = key_.id(x, limits),
             .key = &key_,
             .capacity = requests_,
@@ -70,7 +70,7 @@ class Quota final : public http::Middleware {
             .period = x.arena().copy(span.name),
             .number = static_cast<uint64_t>(span.begin),
             .length_ns = (span.end - span.begin) * second_ns,
-            .left_ns = span.end * second_ns - wall_ns,
+            .left_ns = span.end * second_ns - time_ns,
             .durable = true};
   }
 

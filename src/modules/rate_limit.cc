@@ -106,8 +106,8 @@ class RateLimit final : public http::Middleware {
 
 http::LimitQuestion RateLimit::question_of(http::Exchange& x, const http::HostLimits& limits, uint64_t id) const {
   if (s_.algorithm == Algorithm::token_bucket) return {.id = id, .key = &s_.key, .capacity = s_.capacity, .interval_ns = s_.interval_ns};
-  const int64_t wall_ns = limits.wall_ns();
-  const int64_t number = wall_ns / s_.unit_ns;
+  const int64_t time_ns = limits.time_ns();
+  const int64_t number = time_ns / s_.unit_ns;
   const auto period = [&](int64_t n) { return x.arena().join(s_.unit_letter, fmt::format_int(n).str()); };
   return {.id = id,
           .key = &s_.key,
@@ -117,7 +117,7 @@ http::LimitQuestion RateLimit::question_of(http::Exchange& x, const http::HostLi
           .last_period = s_.algorithm == Algorithm::sliding_window ? period(number - 1) : std::string_view(),
           .number = static_cast<uint64_t>(number),
           .length_ns = s_.unit_ns,
-          .left_ns = s_.unit_ns - wall_ns % s_.unit_ns};
+          .left_ns = s_.unit_ns - time_ns % s_.unit_ns};
 }
 
 http::Verdict RateLimit::judge(http::Exchange& x, const http::LimitDecision& decision) const {
