@@ -23,7 +23,7 @@ for text, want in (("max-age=60", "stored"), ("max-age=0", "asked"), ("MAX-AGE=6
                    ("s-maxage=60", "stored"), ("S-MaxAge=60", "stored"), ("s-maxage=0, max-age=60", "asked"), ("s-maxage=60, max-age=0", "stored"), ("max-age=0, s-maxage=60", "stored"), ("max-age=60, s-maxage=0", "asked"),
                    ("s-maxage=x, max-age=60", "asked"), ("s-maxage=60, s-maxage=0", "asked"), ('a="max-age=60", max-age=0', "asked"), ('a="max-age=0", max-age=60', "stored"), ('max-age=0, a="max-age=60"', "asked"),
                    ("public", "asked"), ("must-revalidate", "asked"), ("max-age=60, must-revalidate", "stored"), ("max-age=60, proxy-revalidate", "stored"), ("max-age=60, no-transform", "stored"), ("max-age=60 public", "asked"),
-                   ("no-cache, max-age=60", "asked"), ("No-Cache, max-age=60", "asked"), ("no-cache=, max-age=60", "asked"), ("stale-while-revalidate=60", "asked")):
+                   ("no-cache, max-age=60", "asked"), ("No-Cache, max-age=60", "asked"), ("no-cache=, max-age=60", "asked")):
     rows.check(f"5.2.2: {text}", {"Cache-Control": text}, want)
 rows.check("two lines, one of them 0", {"Cache-Control": ["max-age=60", "max-age=0"]}, "asked")
 rows.check("two lines of different directives", {"Cache-Control": ["public", "max-age=60"]}, "stored")

@@ -29,6 +29,12 @@ def faults(targets):
     return sum(sum(sum(t["status"][s]) for s in ("502", "503", "403", "0")) + t["lost"] for t in targets)
 
 
+def asked(targets, rate):
+    """What a limit of so many per second was given to let in: no more than was asked for in a second."""
+    by_status = [by_second(targets, status) for status in targets[0]["status"]]
+    return sum(min(rate, sum(counts)) for counts in zip(*by_status))
+
+
 def allowed(targets, rate, capacity):
     """(least, most) that a bucket which was full at the first request lets in. Most: all that it was given back until the
     last one was answered. Least: it was empty when it refused the last one, so all that it had by then was taken; what was
