@@ -90,6 +90,7 @@ HostLink::HostLink(Context& context)
   read_bans_.bind<&HostLink::on_bans>(this);
   read_purges_.bind<&HostLink::on_purges>(this);
   telling_.bind<&HostLink::on_told>(this);
+  leaving_.bind<&HostLink::on_left>(this);
   if (Result<Presence> presence = Presence::open(slab_)) presence_.emplace(std::move(presence).value());
   if (Result<LimitZone> zone = LimitZone::open(slab_)) zone_.emplace(std::move(zone).value());
   if (!zone_) return;
@@ -132,6 +133,16 @@ void HostLink::on_beat(const RedisResult& result) {
   if (!result.ok()) return;
   presence_->set_hosts(result.reply[0].integer(), loop_.now_ms());
   presence_->set_time(result.reply[1].integer(), loop_.now_ms());
+}
+
+void HostLink::leave(std::function<void()> done) {
+  timer_.stop();
+  if (leaving_.pending()) return;
+  if (!settings_ || !presence_ || !redis_.usable()) return done();
+  left_ = std::move(done);
+  const std::string name = presence_->name();
+  const std::string_view words[] = {"ZREM", hosts_key, name};
+  redis_.send(hosts_key, words, leaving_);
 }
 
 void HostLink::on_flushed(const RedisResult& result) {

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,9 @@ class HostLink final : private RedisListener {
   // From here on this Redis; null: none.
   void configure(std::shared_ptr<const RedisSettings> settings);
 
+  // This host stops: it strikes itself off the roll, and calls `done` when Redis has taken that or does not answer.
+  void leave(std::function<void()> done);
+
   // Answers to operators; what there is to say about Redis, the bans, and the lifting of those that match.
   std::string describe_redis(bool json) const;
   std::string describe_bans(bool json) const;
@@ -55,6 +59,7 @@ class HostLink final : private RedisListener {
   void beat();
   void on_beat(const RedisResult& result);
   void on_flushed(const RedisResult& result);
+  void on_left(const RedisResult&) { left_(); }
   void on_bans(const RedisResult& result);
   void read_purges();
   void on_purges(const RedisResult& result);
@@ -76,7 +81,8 @@ class HostLink final : private RedisListener {
   std::optional<Presence> presence_;
   std::optional<CacheZone> cache_;
   Timer timer_;
-  RedisCall beat_, flush_, read_bans_, read_purges_, telling_;
+  RedisCall beat_, flush_, read_bans_, read_purges_, telling_, leaving_;
+  std::function<void()> left_;
   std::optional<CacheZone::Owed> told_;  // being told
   std::string last_purge_ = "0-0";  // of the stream, that this manager has read
   bool subscribed_ = false;

@@ -68,7 +68,10 @@ void Manager::commit(std::unique_ptr<Built> built, uint64_t, std::vector<Listeni
   if (old != nullptr) context_->helper->run([old] { std::unique_ptr<Built> freed(old); }, {});
 }
 
-void Manager::drain(int64_t, std::function<void()> done) { done(); }
+void Manager::drain(int64_t, std::function<void()> done) {
+  if (link_) link_->leave(std::move(done));
+  else done();
+}
 
 void Manager::on_second() {
   look_at_limits();

@@ -24,23 +24,22 @@ constexpr int64_t freed_after_ms = 2'000;  // the old site, most often
 }  // namespace
 
 bool TrimPace::due(size_t resident, int64_t now_ms) const {
-  return now_ms >= next_ms_ && (rest_ == 0 || resident > rest_ + std::max(little, rest_ / 32));
+  return now_ms >= next_ms_ && resident > rest_ + std::max(little, rest_ / 32);
 }
 
 void TrimPace::asked(size_t before, size_t after, int64_t now_ms) {
   const bool useful = before > after + little;
   interval_ms_ = useful ? shortest_ms : std::clamp(2 * interval_ms_, shortest_ms, longest_ms);
   next_ms_ = now_ms + interval_ms_;
-  rest_ = rest_ == 0 ? after : std::min(rest_, after);
+  rest_ = std::min(rest_, after);
 }
 
-void TrimPace::begin_anew(int64_t now_ms, int64_t delay_ms) {
-  rest_ = 0;
+void TrimPace::expect(int64_t now_ms, int64_t delay_ms) {
   interval_ms_ = 0;
   next_ms_ = now_ms + delay_ms;
 }
 
-void Trim::configuration_changed() { pace_.begin_anew(loop_.now_ms(), freed_after_ms); }
+void Trim::configuration_changed() { pace_.expect(loop_.now_ms(), freed_after_ms); }
 
 void Trim::look() {
   const size_t before = own_memory();

@@ -20,17 +20,22 @@ namespace goma::core {
 // When to ask. Sizes are bytes of the process's own memory.
 class TrimPace {
  public:
+  // begun: the size before there was anything to do. It is the only one that is known not to be a peak.
+  explicit TrimPace(size_t begun) : rest_(begun) {}
   bool due(size_t resident, int64_t now_ms) const;
   // The library was asked: what there was before and after.
   void asked(size_t before, size_t after, int64_t now_ms);
-  // What the process needs has changed: the next size that remains after asking is its size at rest.
-  void begin_anew(int64_t now_ms, int64_t delay_ms);
+  // Something will be free soon: it is asked then, however long ago that was useful.
+  void expect(int64_t now_ms, int64_t delay_ms);
 
  private:
-  size_t rest_ = 0;         // the least that remained; 0: not known
+  size_t rest_;             // the least that there was
   int64_t next_ms_ = 0;
   int64_t interval_ms_ = 0;
 };
+
+// Anonymous memory of this process that is in use, in bytes; 0 when the kernel does not tell.
+size_t own_memory();
 
 class Trim {
  public:
@@ -43,11 +48,8 @@ class Trim {
  private:
   Loop& loop_;
   Helper& helper_;
-  TrimPace pace_;
+  TrimPace pace_{own_memory()};
   bool asking_ = false;
 };
-
-// Anonymous memory of this process that is in use, in bytes; 0 when the kernel does not tell.
-size_t own_memory();
 
 }  // namespace goma::core

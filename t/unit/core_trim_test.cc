@@ -29,9 +29,8 @@ int look(TrimPace& pace, int64_t from_ms, int seconds, size_t& resident, size_t 
 }
 
 void a_peak_is_forgotten() {
-  TrimPace pace;
+  TrimPace pace(4 * mib);
   size_t resident = 4 * mib;
-  CHECK_EQ(look(pace, 1000, 1, resident, 4 * mib), 1);  // the size at rest
   CHECK_EQ(look(pace, 2000, 60, resident, 4 * mib), 0);
   resident = 200 * mib;
   look(pace, 62'000, 300, resident, 200 * mib);  // needed
@@ -41,30 +40,27 @@ void a_peak_is_forgotten() {
 }
 
 void who_is_large_is_asked_rarely() {
-  TrimPace pace;
-  size_t resident = 4 * mib;
-  look(pace, 1000, 1, resident, resident);
-  resident = 200 * mib;
+  TrimPace pace(4 * mib);
+  size_t resident = 200 * mib;
   CHECK(look(pace, 2000, 800, resident, resident) <= 137);
 }
 
 void a_little_is_no_reason() {
-  TrimPace pace;
-  size_t resident = 4 * mib;
-  look(pace, 1000, 1, resident, resident);
-  resident += mib;
+  TrimPace pace(4 * mib);
+  size_t resident = 5 * mib;
   CHECK_EQ(look(pace, 2000, 100, resident, 4 * mib), 0);
 }
 
-void a_new_configuration_has_another_size() {
-  TrimPace pace;
-  size_t resident = 4 * mib;
-  look(pace, 1000, 1, resident, resident);
-  pace.begin_anew(10'000, 2000);
-  resident = 90 * mib;
-  CHECK_EQ(look(pace, 10'000, 2, resident, 50 * mib), 0);
-  CHECK_EQ(look(pace, 12'000, 1, resident, 50 * mib), 1);
-  CHECK_EQ(look(pace, 13'000, 100, resident, 50 * mib), 0);
+// A peak that there was all the time is one as well, also when the configuration changed in the middle of it.
+void a_first_peak_is_forgotten() {
+  TrimPace pace(4 * mib);
+  size_t resident = 90 * mib;
+  look(pace, 1000, 20, resident, 90 * mib);
+  pace.expect(21'000, 2000);
+  CHECK_EQ(look(pace, 21'000, 2, resident, 90 * mib), 0);
+  CHECK_EQ(look(pace, 23'000, 1, resident, 90 * mib), 1);
+  look(pace, 24'000, 10, resident, 6 * mib);
+  CHECK_EQ(resident, 6 * mib);
 }
 
 void the_kernel_tells() {
@@ -77,4 +73,4 @@ void the_kernel_tells() {
 
 }  // namespace
 
-GOMA_TESTS(a_peak_is_forgotten, who_is_large_is_asked_rarely, a_little_is_no_reason, a_new_configuration_has_another_size, the_kernel_tells)
+GOMA_TESTS(a_peak_is_forgotten, who_is_large_is_asked_rarely, a_little_is_no_reason, a_first_peak_is_forgotten, the_kernel_tells)
