@@ -56,8 +56,8 @@ if os.geteuid() == 0 and subprocess.run(["mount", "--version"], capture_output=T
                 if os.path.getsize(log) > 32 << 10:
                     os.truncate(log, 0)
                 return goma.canary("/again") and "/again" in read(log)
-            expect(wait_for(room),
-                   "a small tmpfs: with space again, lines come again")
+            expect(wait_for(room), "a small tmpfs: with space again, lines come again",
+                   (os.path.getsize(log), read(log)[-300:], goma.canary("/again"), os.statvfs(directory + "/small").f_bavail, goma.output[-600:]))
             goma.stop()
         finally:
             subprocess.run(["umount", directory + "/small"], check=False)

@@ -245,14 +245,15 @@ void Sink::open(std::unique_lock<std::mutex>& lock, const Options& options) {
   ended_.notify_all();
 }
 
-// Writes current_, and then what the log owes about losses. The lock is open while the kernel writes.
-void Sink::write(std::unique_lock<std::mutex>& lock) {
+// Writes current_, of which so many bytes were counted in the queue, and then what the log owes about losses. The lock is
+// open while the kernel writes.
+void Sink::write(std::unique_lock<std::mutex>& lock, size_t counted) {
   const auto may_wait = [this](const Outlet& outlet) {
     if (hurry_ && (hurried_ms_ += look_up_ms) > hurry_ms) return false;
     outlet.wait(look_up_ms);
     return true;
   };
-  for (size_t taken = current_.size(); !current_.empty(); taken = 0) {
+  for (size_t taken = counted; !current_.empty(); taken = 0) {
     lock.unlock();
     target_.put(current_, may_wait);
     lock.lock();
@@ -272,14 +273,14 @@ void Sink::run() {
       if (target_.due()) open(lock, Options(target_.options()));
       current_ = std::move(queue_.front());
       queue_.pop_front();
-      write(lock);
+      write(lock, current_.size());
     } else if (change_) {
       change_ = false;
       open(lock, Options(options_));
       hurry_ = stop_ || change_;
       hurried_ms_ = 0;
       current_ = target_.tell();
-      write(lock);
+      write(lock, 0);
     } else {
       done_ = true;
       ended_.notify_all();

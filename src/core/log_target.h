@@ -91,7 +91,7 @@ class Sink {
  private:
   void run();
   void open(std::unique_lock<std::mutex>& lock, const Options& options);
-  void write(std::unique_lock<std::mutex>& lock);
+  void write(std::unique_lock<std::mutex>& lock, size_t counted);
 
   Target& target_;
   std::mutex mutex_;
